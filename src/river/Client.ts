@@ -1,0 +1,26 @@
+/**
+ * A client: everything that works the jobs of one queue, put together.
+ */
+import * as Layer from "effect/Layer"
+import { ClientConfig, type ClientOptions } from "./ClientConfig.ts"
+import { Completer } from "./Completer.ts"
+import { Database } from "./Database.ts"
+import * as Rescuer from "./maintenance/Rescuer.ts"
+import * as Scheduler from "./maintenance/Scheduler.ts"
+import * as Notifier from "./Notifier.ts"
+import { Producer } from "./Producer.ts"
+import { SoftStop } from "./SoftStop.ts"
+import type { Worker } from "./Worker.ts"
+
+/**
+ * The client as a layer that lives as long as its scope. Read from the top down, the list is its shutdown: chores and
+ * listening end, the producer stops claiming and lets its jobs finish, the completer writes what is left.
+ */
+export const layer = (options: ClientOptions, workers: ReadonlyArray<Worker>) =>
+  Layer.mergeAll(Notifier.layer, Scheduler.layer, Rescuer.layer).pipe(
+    Layer.provide(Producer.layer),
+    Layer.provide(Completer.layer),
+    Layer.provide(SoftStop.layer),
+    Layer.provide(Database.layer),
+    Layer.provideMerge(ClientConfig.layer(options, workers))
+  )

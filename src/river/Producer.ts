@@ -1,0 +1,196 @@
+/**
+ * Works the jobs of one queue: wait, claim, work, hand over to be settled; and, in the end, stop.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberMap from "effect/FiberMap"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import { ClientConfig } from "./ClientConfig.ts"
+import { Completer } from "./Completer.ts"
+import { backoff, Database } from "./Database.ts"
+import type { Job } from "./Job.ts"
+import * as Outcome from "./Outcome.ts"
+import { SoftStop } from "./SoftStop.ts"
+import { traced as inSpan } from "./Spans.ts"
+import { jobGetAvailable, tables } from "./sql/river_job.ts"
+import { describe, severity, type SqlFault } from "./SqlFault.ts"
+import type { Result, Worker } from "./Worker.ts"
+
+/** The attempt outlasted its worker's timeout. */
+class AttemptTimeout extends Schema.TaggedError<AttemptTimeout>()("AttemptTimeout", { seconds: Schema.Finite }) {
+  override get message() {
+    return `the attempt did not end within ${this.seconds} seconds`
+  }
+}
+
+/** River's wording, for a row that another program left in a shape that no attempt can start from. */
+class UndecodableRow extends Schema.TaggedError<UndecodableRow>()("UndecodableRow", {}) {
+  override get message() {
+    return "job row couldn't be decoded: errors holds an SQL NULL"
+  }
+}
+
+export class Producer extends Context.Service<
+  Producer,
+  {
+    /** Looks for jobs now. Calls made while a claim runs collapse into one. */
+    readonly wake: Effect.Effect<void>
+    /** The jobs that this client runs or has yet to settle. */
+    readonly held: () => ReadonlyArray<bigint>
+  }
+>()("river/Producer") {
+  static readonly layer = Layer.effect(
+    Producer,
+    Effect.gen(function* () {
+      const config = yield* ClientConfig
+      const { clientId, maxWorkers, queue, traced } = config
+      const completer = yield* Completer
+      const database = yield* Database
+      const softStop = yield* SoftStop
+      const getAvailable = jobGetAvailable(database.sql, tables(config.schema), { detailed: traced })
+      const workers = new Map(config.workers.map((worker) => [worker.kind, worker]))
+
+      const running = yield* FiberMap.make<bigint, void, never>()
+      let free = maxWorkers
+      let interrupted: Outcome.InterruptReason | undefined
+      const wake = yield* Latch.make(true)
+      const slots = yield* Latch.make(true)
+
+      // 1. Wait for room: for a whole helping of slots, since claims of a few jobs each cost far more a job, yet a free
+      //    slot is not kept from waiting jobs for longer than the cooldown. And not while outcomes pile up unsettled.
+      const helping = Math.ceil(maxWorkers / 2)
+      const awaitSlots = Effect.suspend(() => {
+        if (free >= helping) return Effect.void
+        slots.closeUnsafe()
+        return Effect.andThen(
+          Effect.timeoutOption(slots.await, config.fetchCooldown),
+          Effect.suspend(() => (free > 0 ? Effect.void : slots.await))
+        )
+      })
+      const awaitRoom = Effect.andThen(awaitSlots, completer.room(2 * maxWorkers))
+
+      // 2. Claim. The claim and the start of its jobs are one uninterruptible step, so that stopping strands no claimed
+      //    job; only the end of the soft stop cuts off a statement that hangs. Answers how many were claimed.
+      const claim = Effect.gen(function* () {
+        const ready = yield* Effect.filter(config.workers, (worker) => worker.ready)
+        const limit = free
+        if (ready.length === 0 || limit === 0) return { claimed: 0, limit }
+        const jobs = yield* Effect.raceFirst(
+          database.run(getAvailable({ clientId, kinds: ready.map(({ kind }) => kind), limit, queue })),
+          Effect.as(softStop.over, [] as ReadonlyArray<Job>)
+        )
+        for (const job of jobs) yield* start(job)
+        return { claimed: jobs.length, limit }
+      }).pipe(Effect.uninterruptible)
+
+      const start = (job: Job) =>
+        Effect.suspend(() => {
+          const worker = workers.get(job.kind)
+          if (worker === undefined) return Effect.void
+          free -= 1
+          return FiberMap.run(running, job.id, work(job, worker), { startImmediately: true })
+        })
+
+      // 3. Work, then hand over the outcome, also when the attempt fails, dies or is interrupted. The slot is free when
+      //    the work has ended; how much may wait to be settled is another bound.
+      const work = (job: Job, worker: Worker) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function* () {
+            const startedAt = yield* Clock.currentTimeMillis
+            const attempted = restore(attempt(job, worker))
+            const { exit, span } = traced
+              ? yield* inSpan(job, queue, attempted)
+              : { exit: yield* Effect.exit(attempted), span: undefined }
+            const endedAt = yield* Clock.currentTimeMillis
+            free += 1
+            if (free === 1 || free >= helping) slots.openUnsafe()
+            const outcome = Outcome.decide(job, exit, interrupted)
+            completer.offer({ job, worker, outcome, startedAt, endedAt, span })
+            if (outcome._tag === "Retry" || outcome._tag === "Discarded" || outcome._tag === "Cancelled") {
+              yield* logFailure(job, outcome)
+            }
+          })
+        )
+
+      // 4. Wait for something to do: a notification or the poll. A notification that brought no job, as another client
+      //    was faster, is followed by a pause, so that chatter costs at most a claim each cooldown. A claim that came
+      //    back full is followed by the next at once.
+      const pollInterval = Effect.map(Random.nextBetween(0, 1), (random) => {
+        const poll = Duration.toMillis(config.fetchPollInterval)
+        return Duration.millis(poll + random * Math.max(poll / 10, 10))
+      })
+      const awaitWork = Effect.flatMap(pollInterval, (interval) => Effect.timeoutOption(wake.await, interval))
+
+      const round = Effect.gen(function* () {
+        yield* awaitRoom
+        const woken = wake.isOpen()
+        wake.closeUnsafe()
+        const { claimed, limit } = yield* claim
+        if (claimed > 0 && claimed === limit) return
+        if (woken && claimed === 0) yield* Effect.sleep(config.fetchCooldown)
+        yield* awaitWork
+      })
+
+      // A claim that fails is tried again after a growing pause; an outage is logged where it is noticed, once.
+      const loop = yield* Effect.forkScoped(
+        round.pipe(
+          Effect.tapError((fault: SqlFault) =>
+            severity(fault) === "data" ? Effect.logError(`could not claim jobs: ${describe(fault)}`) : Effect.void
+          ),
+          Effect.tapDefect((defect) => Effect.logError("could not claim jobs", Cause.die(defect))),
+          Effect.catchDefect((defect) => Effect.fail(defect)),
+          Effect.retry(backoff),
+          Effect.forever
+        )
+      )
+
+      // 5. Stop: no new claims at once; a claim in flight may finish and its jobs are worked; running jobs have the
+      //    soft-stop time; what is left is interrupted and so given back. What settles it all stops after this.
+      yield* Effect.addFinalizer(
+        Effect.fnUntraced(function* () {
+          yield* softStop.begin
+          yield* Fiber.interrupt(loop)
+          yield* Effect.raceFirst(FiberMap.awaitEmpty(running), softStop.over)
+          const left = yield* FiberMap.size(running)
+          if (left === 0) return
+          interrupted = "stop"
+          yield* Effect.logWarning(`the soft stop is over: ${left} running jobs are given back`)
+          yield* Effect.timeoutOption(FiberMap.clear(running), "1 second")
+        })
+      )
+
+      return Producer.of({
+        wake: Effect.asVoid(wake.open),
+        held: () => [...Array.from(running, ([id]) => id), ...completer.held()]
+      })
+    })
+  )
+}
+
+const attempt = (job: Job, worker: Worker): Effect.Effect<Result, unknown> =>
+  job.error_count === -1
+    ? Effect.suspend(() => new UndecodableRow())
+    : Effect.timeoutOrElse(
+        Effect.suspend(() => worker.work(job)),
+        {
+          duration: worker.timeout,
+          orElse: () => new AttemptTimeout({ seconds: Duration.toSeconds(worker.timeout) })
+        }
+      )
+
+const logFailure = (job: Job, outcome: Extract<Outcome.Outcome, { readonly failure: Outcome.Failure }>) =>
+  Effect.logWarning(`attempt failed: ${outcome.failure.message}`).pipe(
+    Effect.annotateLogs({
+      job: String(job.id),
+      kind: job.kind,
+      attempt: job.attempt,
+      outcome: outcome._tag.toLowerCase()
+    })
+  )

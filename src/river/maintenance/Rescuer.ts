@@ -1,0 +1,51 @@
+/**
+ * The rescuer: jobs that nobody works any more run again, within seconds.
+ *
+ * A job that has been running for longer than its timeout and some more is lost: a client that is alive would have
+ * ended the attempt. That holds for clients of ours, whose timeouts are known; everybody else's have River's hour.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ClientId from "../ClientId.ts"
+import { ClientConfig } from "../ClientConfig.ts"
+import { Database } from "../Database.ts"
+import { Producer } from "../Producer.ts"
+import { tables } from "../sql/river_job.ts"
+import { jobRescue } from "../sql/river_job_maintenance.ts"
+import * as Chore from "./Chore.ts"
+
+const every = Duration.seconds(2)
+
+/** What an attempt that has timed out may still need to be settled. */
+const settling = Duration.seconds(5)
+
+const elsewhere = Duration.hours(1)
+
+export const layer = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { marker, queue, schema, workers } = yield* ClientConfig
+    const { sql } = yield* Database
+    const { held, wake } = yield* Producer
+
+    for (const worker of workers) {
+      const rescue = jobRescue(sql, tables(schema), worker)
+      yield* Chore.run({
+        name: "rescue lost jobs",
+        every,
+        batch: Effect.suspend(() =>
+          rescue({
+            clientPattern: ClientId.pattern(marker),
+            stuckAfter: Duration.sum(worker.timeout, settling),
+            stuckAfterElsewhere: elsewhere,
+            held: held(),
+            limit: Chore.batchSize,
+            queue
+          })
+        ),
+        afterwards: (count) =>
+          Effect.andThen(Effect.logWarning(`rescued ${count} jobs of kind ${worker.kind} from lost attempts`), wake)
+      })
+    }
+  })
+)

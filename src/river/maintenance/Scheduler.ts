@@ -1,0 +1,33 @@
+/**
+ * The scheduler: jobs that wait for a time become `available` when it comes.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { ClientConfig } from "../ClientConfig.ts"
+import { Database } from "../Database.ts"
+import { Producer } from "../Producer.ts"
+import { tables } from "../sql/river_job.ts"
+import { jobSchedule } from "../sql/river_job_maintenance.ts"
+import * as Chore from "./Chore.ts"
+
+/** River's interval, and as far ahead as it looks. */
+const every = Duration.seconds(5)
+
+export const layer = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { queue, schema, workers } = yield* ClientConfig
+    const { sql } = yield* Database
+    const { wake } = yield* Producer
+
+    for (const worker of workers) {
+      const schedule = jobSchedule(sql, tables(schema), worker)
+      yield* Chore.run({
+        name: "make due jobs available",
+        every,
+        batch: schedule({ ahead: every, limit: Chore.batchSize, queue }),
+        afterwards: () => wake
+      })
+    }
+  })
+)

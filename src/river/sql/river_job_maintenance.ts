@@ -1,0 +1,147 @@
+/**
+ * Maintenance of jobs that nobody is working: the scheduler's and the rescuer's statements, for one kind in one queue.
+ *
+ * Both skip what others hold, take a bounded batch, and decide by the database's clock. A job that they end is ended
+ * together with its kind's own row.
+ */
+import * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Worker } from "../Worker.ts"
+import type { Tables } from "./river_job.ts"
+import { effectSql } from "./row_effect.ts"
+
+/** How many rows a statement changed: fewer than `limit` means that there are no more. */
+export interface Changed {
+  readonly count: number
+}
+
+const interval = (duration: Duration.Duration) => `${Math.round(Duration.toMillis(duration))} milliseconds`
+
+/**
+ * Makes due `retryable` and `scheduled` jobs `available`, looking `ahead`; `scheduled_at` stays, and a claim tests it.
+ *
+ * A unique job whose key is taken, by a row in a state that its own mask names or by an earlier one of the batch, is
+ * discarded with River's mark in its metadata: made available it would violate the unique index and hold up the rest.
+ */
+export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Worker) => {
+  const { river_job, river_job_state, river_job_state_in_bitmask } = tables
+  const { apply, free, key, lookup, row } = effectSql(effect)
+  const statement = sql.literal(`
+    due as materialized (
+      select j.id, j.ctid as tid, j.unique_key, j.unique_states, ${key} as key, j.priority, j.scheduled_at
+      from ${river_job} j cross join input i
+      where j.state in ('retryable', 'scheduled') and j.queue = i.queue and j.kind = i.kind
+        and j.scheduled_at <= now() + i.ahead
+      order by j.priority, j.scheduled_at, j.id
+      limit (select batch from input)
+      for update of j skip locked
+    ),
+    judged as (
+      select d.*, d.unique_key is not null and d.unique_states is not null and (
+        exists (select from ${river_job} o where o.unique_key = d.unique_key and o.id <> d.id
+          and o.unique_states is not null and ${river_job_state_in_bitmask}(o.unique_states, o.state)
+          and o.id not in (select id from due))
+        or row_number() over (partition by d.unique_key order by d.priority, d.scheduled_at, d.id) > 1
+      ) as dead
+      from due d
+    ),
+    target as materialized (
+      select m.*, ${free} as free, ${row} as row_tid from judged m ${lookup}
+    ),
+    done as (
+      update ${river_job} j set
+        state = (case when t.dead then 'discarded' else 'available' end)::${river_job_state},
+        finalized_at = case when t.dead then now() end,
+        metadata = case when t.dead and jsonb_typeof(j.metadata) = 'object'
+          then j.metadata || '{"unique_key_conflict": "scheduler_discarded"}' else j.metadata end
+      from target t
+      where j.ctid = t.tid and (t.free or not t.dead)
+      returning t.id, t.dead, t.row_tid, 'another job with the same unique key took its place' as message
+    ),
+    dead as (select * from done where dead),
+    applied as (${apply("onDead", "dead")})
+    select count(*)::int as count from done`)
+
+  return (options: { readonly ahead: Duration.Duration; readonly limit: number; readonly queue: string }) =>
+    sql<Changed>`
+      with input as (
+        select ${options.queue}::text as queue, ${kind}::text as kind, ${interval(options.ahead)}::interval as ahead,
+          ${options.limit}::int as batch
+      ),${statement}` satisfies Effect.Effect<ReadonlyArray<Changed>, SqlError>
+}
+
+export interface JobRescue {
+  /** Matches the ids of our own clients. */
+  readonly clientPattern: string
+  /** How long a job last claimed by one of our clients may run. */
+  readonly stuckAfter: Duration.Duration
+  /** How long a job last claimed by anybody else may run: River's hour. */
+  readonly stuckAfterElsewhere: Duration.Duration
+  /** Jobs that this client is itself running or settling. */
+  readonly held: ReadonlyArray<bigint>
+  readonly limit: number
+  readonly queue: string
+}
+
+/**
+ * Ends the attempts of jobs that have been running for too long: their client is dead, or never heard of its claim.
+ *
+ * It counts as a failed attempt, with River's error text and `river:rescue_count`, except that the job is available
+ * again at once, because its user is waiting. At the last attempt it is discarded; a job that somebody asked to cancel
+ * is cancelled.
+ */
+export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables, { effect, kind }: Worker) => {
+  const { apply, free, key, lookup, row } = effectSql(effect)
+  const statement = sql.literal(`
+    stuck as materialized (
+      select j.id, j.ctid as tid, j.attempt, ${key} as key,
+        case
+          when jsonb_typeof(j.metadata) = 'object' and j.metadata ? 'cancel_attempted_at' then 'cancelled'
+          when j.attempt >= j.max_attempts then 'discarded'
+          else 'available'
+        end as state
+      from ${river_job} j cross join input i
+      where j.state = 'running' and j.queue = i.queue and j.kind = i.kind
+        and j.attempted_at < now() - case
+          when j.attempted_by[cardinality(j.attempted_by)] ~ i.client_pattern then i.stuck_after
+          else i.stuck_after_elsewhere
+        end
+        and j.id <> all(i.held)
+      order by j.id
+      limit (select batch from input)
+      for update of j skip locked
+    ),
+    member as (select *, state in ('cancelled', 'discarded') as dead from stuck),
+    target as materialized (select m.*, ${free} as free, ${row} as row_tid from member m ${lookup}),
+    done as (
+      update ${river_job} j set
+        state = t.state::${river_job_state},
+        errors = array_append(j.errors, jsonb_build_object(
+          'at', to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+          'attempt', j.attempt, 'error', 'Stuck job rescued by JobRescuer', 'trace', '')),
+        finalized_at = case when t.dead then now() end,
+        scheduled_at = case when t.dead then j.scheduled_at else now() end,
+        metadata = case when jsonb_typeof(j.metadata) <> 'object' then j.metadata
+          else j.metadata || jsonb_build_object('river:rescue_count', 1 + case
+            when jsonb_typeof(j.metadata -> 'river:rescue_count') = 'number'
+            then trunc((j.metadata ->> 'river:rescue_count')::numeric) else 0 end) end
+      from target t
+      where j.ctid = t.tid and (t.free or not t.dead)
+      returning t.id, t.dead, t.row_tid, case t.state when 'cancelled' then 'the job was cancelled'
+        else 'the job was given up: its worker was lost in each of ' || t.attempt || ' attempts' end as message
+    ),
+    dead as (select * from done where dead),
+    applied as (${apply("onDead", "dead")})
+    select count(*)::int as count from done`)
+
+  return (options: JobRescue) =>
+    sql<Changed>`
+      with input as (
+        select ${options.queue}::text as queue, ${kind}::text as kind, ${options.clientPattern}::text as client_pattern,
+          ${interval(options.stuckAfter)}::interval as stuck_after,
+          ${interval(options.stuckAfterElsewhere)}::interval as stuck_after_elsewhere,
+          ${options.held}::bigint[] as held, ${options.limit}::int as batch
+      ),${statement}` satisfies Effect.Effect<ReadonlyArray<Changed>, SqlError>
+}

@@ -1,0 +1,65 @@
+/**
+ * Answers upload requests: a job's args become a file id, a key and a URL to upload to.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import { type Job, JobDiscard, JobSnooze, type Worker } from "../river/index.ts"
+import { Credentials } from "./Credentials.ts"
+import * as FileId from "./FileId.ts"
+import * as ObjectKey from "./ObjectKey.ts"
+import { Presigner } from "./Presigner.ts"
+import * as S3Presign from "./S3Presign.ts"
+import type { UnusableRequest } from "./UnusableRequest.ts"
+import * as UploadRequests from "./UploadRequests.ts"
+
+/** Tries within an attempt, while the user waits: after 50, 100, 200 and 400 ms. */
+const tries = { schedule: Schedule.exponential("50 millis"), times: 4 }
+
+/** Credentials that ended between the claim and the signing cost no attempt. */
+const withoutCredentials = new JobSnooze({ duration: Duration.seconds(1) })
+
+/** The worker; its jobs are claimed only while there are credentials to sign with. */
+export const make = Effect.fnUntraced(function* (options: {
+  /** The schema of `file_upload_requests`. */
+  readonly schema: string
+  /** How long an attempt may take. */
+  readonly timeout: Duration.Duration
+}) {
+  const { available } = yield* Credentials
+  const { presignUpload } = yield* Presigner
+
+  const work = Effect.fnUntraced(function* (job: Job) {
+    const file = fileOf(job)
+    if (Result.isFailure(file)) return yield* new JobDiscard({ message: file.failure.message })
+    const { file_id, key } = file.success
+    const url = yield* Clock.currentTimeMillis.pipe(
+      Effect.flatMap((now) => presignUpload(key, now)),
+      Effect.retry({ ...tries, while: (error) => error._tag === "PresignError" }),
+      Effect.catchTag("CredentialsUnavailable", () => Effect.fail(withoutCredentials))
+    )
+    return { presigned_url: url, s3_key: key, file_id }
+  })
+
+  const worker: Worker = {
+    kind: S3Presign.kind,
+    timeout: options.timeout,
+    work,
+    ready: available,
+    effect: UploadRequests.effect(options.schema)
+  }
+  return worker
+})
+
+/** Which file the job is about, and where it goes; or why it can go nowhere. */
+export const fileOf = (
+  job: Pick<Job, "args" | "created_at">
+): Result.Result<{ readonly file_id: FileId.FileId; readonly key: ObjectKey.ObjectKey }, UnusableRequest> =>
+  Result.flatMap(S3Presign.parse(job.args), (args) =>
+    Result.flatMap(FileId.parseRequestId(args.request_id), (requestId) => {
+      const file_id = FileId.make(requestId, job.created_at.getTime())
+      return Result.map(ObjectKey.make({ ...args, file_id }), (key) => ({ file_id, key }))
+    })
+  )

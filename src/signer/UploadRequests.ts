@@ -1,0 +1,29 @@
+/**
+ * The row of `file_upload_requests` that a job is about, and what the job's end writes into it.
+ */
+import type { RowEffect } from "../river/index.ts"
+
+/** A schema's request table, quoted. */
+export const table = (schema: string): string => `"${schema.replaceAll('"', '""')}".file_upload_requests`
+
+/**
+ * A completed request is never written again, whoever redelivers its job. A `failed` one is answered when its job is
+ * retried. `processing` is never written: a request is updated once.
+ */
+export const effect = (schema: string): RowEffect => ({
+  table: table(schema),
+  id: "id",
+  key: `case when j.args ->> 'request_id' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+    then (j.args ->> 'request_id')::uuid end`,
+  columns: { presigned_url: "text", s3_key: "text", file_id: "uuid" },
+  missing: "the upload request of this job does not exist (any more)",
+  onCompleted: {
+    set: `status = 'completed', presigned_url = d.presigned_url, s3_key = d.s3_key, file_id = d.file_id,
+      error_message = null`,
+    where: "r.status is distinct from 'completed'"
+  },
+  onDead: {
+    set: "status = 'failed', error_message = d.message",
+    where: "r.status is distinct from 'completed'"
+  }
+})
