@@ -4,7 +4,6 @@
 import * as Layer from "effect/Layer"
 import { ClientConfig, type ClientOptions } from "./ClientConfig.ts"
 import { Completer } from "./Completer.ts"
-import { Database } from "./Database.ts"
 import * as Rescuer from "./maintenance/Rescuer.ts"
 import * as Scheduler from "./maintenance/Scheduler.ts"
 import * as Notifier from "./Notifier.ts"
@@ -14,13 +13,13 @@ import type { Worker } from "./Worker.ts"
 
 /**
  * The client as a layer that lives as long as its scope. Read from the top down, the list is its shutdown: chores and
- * listening end, the producer stops claiming and lets its jobs finish, the completer writes what is left.
+ * listening end, the producer stops claiming and lets its jobs finish, the completer writes what is left. It needs the
+ * `Database`.
  */
 export const layer = (options: ClientOptions, workers: ReadonlyArray<Worker>) =>
   Layer.mergeAll(Notifier.layer, Scheduler.layer, Rescuer.layer).pipe(
     Layer.provide(Producer.layer),
     Layer.provide(Completer.layer),
     Layer.provide(SoftStop.layer),
-    Layer.provide(Database.layer),
     Layer.provideMerge(ClientConfig.layer(options, workers))
   )

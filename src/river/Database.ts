@@ -57,7 +57,7 @@ export class Database extends Context.Service<
       })
 
       const run = <A>(statement: Effect.Effect<A, SqlError>, within = deadline): Effect.Effect<A, SqlFault> =>
-        bounded(statement, within).pipe(
+        bounded(Effect.withTracerEnabled(statement, false), within).pipe(
           Effect.tap(() => cameBack),
           Effect.tapError((fault) => (severity(fault) === "outage" ? wentAway(fault) : cameBack))
         )

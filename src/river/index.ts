@@ -3,6 +3,8 @@
  */
 export * as Client from "./Client.ts"
 export { ClientConfig, type ClientOptions } from "./ClientConfig.ts"
+export { Database } from "./Database.ts"
 export type { Job } from "./Job.ts"
 export * as Metadata from "./Metadata.ts"
+export { describe } from "./SqlFault.ts"
 export { JobCancel, JobDiscard, JobSnooze, type Result, type RowEffect, type Worker } from "./Worker.ts"

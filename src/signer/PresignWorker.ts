@@ -27,16 +27,23 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly schema: string
   /** How long an attempt may take. */
   readonly timeout: Duration.Duration
+  /** Whether attempts are traced: then signing is a span of its own. */
+  readonly traced: boolean
 }) {
   const { available } = yield* Credentials
   const { presignUpload } = yield* Presigner
+
+  const presign = (key: ObjectKey.ObjectKey) =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) => presignUpload(key, now))
+  const presignInSpan = (key: ObjectKey.ObjectKey) =>
+    Effect.withSpan(presign(key), "s3.presign", { captureStackTrace: false })
+  const sign = options.traced ? presignInSpan : presign
 
   const work = Effect.fnUntraced(function* (job: Job) {
     const file = fileOf(job)
     if (Result.isFailure(file)) return yield* new JobDiscard({ message: file.failure.message })
     const { file_id, key } = file.success
-    const url = yield* Clock.currentTimeMillis.pipe(
-      Effect.flatMap((now) => presignUpload(key, now)),
+    const url = yield* sign(key).pipe(
       Effect.retry({ ...tries, while: (error) => error._tag === "PresignError" }),
       Effect.catchTag("CredentialsUnavailable", () => Effect.fail(withoutCredentials))
     )

@@ -1,0 +1,106 @@
+/**
+ * The command line.
+ */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import type { SqlClient } from "effect/sql/SqlClient"
+import packageJson from "../package.json" with { type: "json" }
+import * as Migrate from "./Migrate.ts"
+import * as Settings from "./Settings.ts"
+import { work } from "./Work.ts"
+
+const workCommand = Command.make("work", {}, () => work).pipe(
+  Command.withDescription("Answer upload requests until told to stop; settings come from the environment")
+)
+
+const migrateCommand = Command.make(
+  "migrate",
+  {
+    action: Argument.Literals("action", ["up", "down", "status"]).pipe(
+      Argument.withDefault("up"),
+      Argument.withDescription("up: apply what is missing; down: take back the newest version; status: only look")
+    ),
+    to: Flag.String("to").pipe(
+      Flag.optional,
+      Flag.withDescription("go to this version: main:6, civic_os:2; down to main:0 removes everything")
+    ),
+    dryRun: Flag.Boolean("dry-run").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("print the SQL that would run, and change nothing")
+    ),
+    yes: Flag.Boolean("yes").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("down: drop tables also when they hold rows")
+    ),
+    json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("print the result as JSON"))
+  },
+  Effect.fnUntraced(function* ({ action, dryRun, json, to, yes }) {
+    const settings = yield* Settings.loadMigrate
+    const { schema } = settings.river
+    const target = yield* parseTarget(to)
+    const database = PgClient.layer({ ...settings.database.connection, maxConnections: 1 })
+    const run: Effect.Effect<Shown, Migrate.MigrateError, SqlClient> =
+      action === "status"
+        ? Effect.map(Migrate.status({ schema }), (status) => ({ result: status, text: statusText(status) }))
+        : Effect.map(Migrate[action]({ schema, to: target, dryRun, dropRows: yes }), (migrated) => ({
+            result: migrated,
+            text: dryRun ? dryRunText(migrated) : migratedText(migrated)
+          }))
+    const shown = yield* Effect.provide(run, database)
+    yield* Console.log(json ? JSON.stringify(shown.result, null, 2) : shown.text)
+  })
+).pipe(Command.withDescription("Make the tables in a bare database; a Civic OS database needs none and is left alone"))
+
+/** A result for scripts and for people. */
+interface Shown {
+  readonly result: Migrate.Status | Migrate.Migrated
+  readonly text: string
+}
+
+const parseTarget = Effect.fnUntraced(function* (to: Option.Option<string>) {
+  if (Option.isNone(to)) return undefined
+  const version = Migrate.parseVersion(to.value)
+  if (Option.isSome(version)) return version.value
+  return yield* new Migrate.MigrateError({
+    reason: "usage",
+    message: `--to is ${JSON.stringify(to.value)}; it should be a version such as main:6 or civic_os:2`
+  })
+})
+
+const statusText = ({ accepted, lines, summary }: Migrate.Status) =>
+  [
+    summary,
+    ...lines.map(({ applied, line, pending }) => {
+      const missing = pending.map(({ name, version }) => `${version} (${name})`).join(", ")
+      return `  ${line.padEnd(9)} applied: ${applied.join(", ") || "none"}${missing === "" ? "" : `; pending: ${missing}`}`
+    }),
+    accepted ? "the worker can run on it" : "the worker cannot run on it"
+  ].join("\n")
+
+const migratedText = ({ civicOs, schema, steps, tablesWithRows }: Migrate.Migrated) => {
+  if (steps.length === 0) {
+    return civicOs
+      ? `schema ${schema} is managed by Civic OS: nothing to do, nothing changed`
+      : `schema ${schema}: nothing to do`
+  }
+  const done = steps.map(({ direction, line, name, version }) => `${line} ${version} ${direction}: ${name}`)
+  const dropped = tablesWithRows.length === 0 ? [] : [`dropped with their rows: ${tablesWithRows.join(", ")}`]
+  return [...done, ...dropped].join("\n")
+}
+
+const dryRunText = (migrated: Migrate.Migrated) =>
+  migrated.steps.length === 0 ? migratedText(migrated) : Migrate.toScript(migrated.steps)
+
+/** Reads the arguments and runs the command that they name. */
+export const cli = Command.make("s3-signer").pipe(
+  Command.withDescription("Presigned S3 URLs for PostgreSQL: a worker on River's job table"),
+  Command.withSubcommands([workCommand, migrateCommand]),
+  Command.run({ version: packageJson.version }),
+  Effect.provide(NodeServices.layer)
+)
