@@ -44,7 +44,10 @@ export class Completer extends Context.Service<
   {
     /** Takes an outcome to be settled. It never waits and never fails. */
     readonly offer: (settlement: Settlement) => void
-    /** Waits until fewer than `limit` outcomes are unsettled and none has been waiting for over a second. */
+    /**
+     * Waits until fewer than `limit` outcomes wait to be written and none has waited for over a second. Those whose row
+     * somebody else holds count apart: a few forgotten locks must not stop everybody.
+     */
     readonly room: (limit: number) => Effect.Effect<void>
     /** The jobs whose outcomes are not settled yet. */
     readonly held: () => ReadonlyArray<bigint>
@@ -156,7 +159,7 @@ export class Completer extends Context.Service<
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           const overdue = (settlement: Settlement) => now - settlement.endedAt > 1000
           const stalled = waiting.some(overdue) || [...inFlight].some(overdue)
-          if (unsettled() < limit && !stalled) return Effect.void
+          if (waiting.length + inFlight.size < limit && pausing.size < batchSize && !stalled) return Effect.void
           settled.closeUnsafe()
           return Effect.andThen(Effect.timeoutOption(settled.await, "1 second"), room(limit))
         })
