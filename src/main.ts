@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
+import { redactPatterns } from "./Redaction.ts"
 
 /** What an operator can mend (settings, tables) ends with this status; other failures with 1. */
 const unfit = 2
@@ -26,7 +27,7 @@ const program: Effect.Effect<unknown, unknown> =
 
 /** One line of standard error for each line of the message. */
 const report = (message: string) => {
-  for (const line of message.split("\n")) process.stderr.write(`s3-signer: ${line}\n`)
+  for (const line of redactPatterns(message).split("\n")) process.stderr.write(`s3-signer: ${line}\n`)
 }
 
 const statusOf = (cause: Cause.Cause<unknown>): number => {

@@ -1,0 +1,67 @@
+/**
+ * Every setting of `work`, as data: what an operator reads in the README, and where the defaults live.
+ */
+
+export interface SettingRow {
+  /** What holds when the variable is unset, as its text. */
+  readonly default?: string
+  /** What holds when the variable is unset, in words; when there is no default. */
+  readonly otherwise?: string
+  /** An older name, read when the variable is unset. Each use of it is worth a warning. */
+  readonly deprecated?: string
+  readonly meaning: string
+}
+
+const rows = {
+  DATABASE_URL: {
+    default: "postgres://postgres:postgres@localhost:5432/civic_os",
+    meaning: "the database, as a URL or as `host=… user=…`; libpq's parameters (`sslmode`, `application_name` …) count"
+  },
+  DB_MAX_CONNS: {
+    default: "4",
+    meaning: "connections to the database at most, 1 to 1000; the listening session is one more"
+  },
+  DB_MIN_CONNS: { default: "1", meaning: "connections kept open when idle, at most `DB_MAX_CONNS`" },
+  DATABASE_LISTEN_URL: {
+    otherwise: "as DATABASE_URL",
+    meaning: "the database for the listening session, past a transaction pooler; `off` polls only"
+  },
+  S3_ACCESS_KEY_ID: {
+    otherwise: "AWS's default credential chain",
+    deprecated: "AWS_ACCESS_KEY_ID",
+    meaning: "the access key, together with its secret key"
+  },
+  S3_SECRET_ACCESS_KEY: {
+    otherwise: "AWS's default credential chain",
+    deprecated: "AWS_SECRET_ACCESS_KEY",
+    meaning: "the secret key"
+  },
+  S3_SESSION_TOKEN: {
+    otherwise: "none",
+    meaning: "the token of temporary keys; when both keys come from `AWS_*`, `AWS_SESSION_TOKEN` counts too"
+  },
+  S3_REGION: { default: "us-east-1", deprecated: "AWS_REGION", meaning: "the region of the bucket" },
+  S3_ENDPOINT: { otherwise: "AWS", deprecated: "AWS_ENDPOINT_URL", meaning: "where to call S3, http(s)" },
+  S3_PUBLIC_ENDPOINT: { otherwise: "as S3_ENDPOINT", meaning: "the endpoint that is written into URLs, for browsers" },
+  S3_BUCKET: { default: "civic-os-files", meaning: "the bucket" },
+  S3_PRESIGNER: { default: "native", meaning: "`native` or `sdk`: who signs; the URLs are the same" },
+  UPLOAD_URL_LIFETIME: { default: "15m", meaning: "how long an upload URL works, 1s to 7d" },
+  MAX_WORKERS: { default: "50", meaning: "jobs that run at once, 1 to 1000" },
+  FETCH_POLL_INTERVAL: { default: "1s", meaning: "how often to look for jobs when nothing is heard" },
+  FETCH_COOLDOWN: { default: "100ms", meaning: "the least time between two looks, at most `FETCH_POLL_INTERVAL`" },
+  JOB_TIMEOUT: { default: "5s", meaning: "how long an attempt may run" },
+  SOFT_STOP_TIMEOUT: { default: "10s", meaning: "how long running jobs may go on after a signal to stop" },
+  RIVER_SCHEMA: { default: "metadata", meaning: "the schema of River's tables" },
+  RIVER_QUEUE: { default: "s3_signer", meaning: "the queue to work" },
+  RIVER_CLIENT_ID: {
+    otherwise: "host name",
+    meaning: "the name of this client in `attempted_by`, 1 to 100 characters"
+  },
+  LOG_LEVEL: { default: "info", meaning: "`trace`, `debug`, `info`, `warn` or `error`" },
+  LOG_FORMAT: { otherwise: "pretty on a terminal, else json", meaning: "`pretty` or `json`" }
+} as const satisfies Record<string, SettingRow>
+
+/** The variable that holds a setting. */
+export type SettingName = keyof typeof rows
+
+export const settingTable: Readonly<Record<SettingName, SettingRow>> = rows
