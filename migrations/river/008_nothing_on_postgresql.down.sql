@@ -1,0 +1,3 @@
+-- The version changes SQLite only.
+
+SELECT 1;
