@@ -16,7 +16,7 @@ export const clean = (text: string): string => {
     // eslint-disable-next-line no-control-regex -- control characters are the point
     .replace(/[\s\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
     .trim()
-  const whole = line.length < 5 ? `failed: ${line === "" ? "no reason given" : line}` : line
+  const whole = [...line].length < 5 ? `failed: ${line === "" ? "no reason given" : line}` : line
   return whole.length <= longest ? whole : `${whole.slice(0, longest - 1).toWellFormed()}…`
 }
 
@@ -24,9 +24,12 @@ export const clean = (text: string): string => {
 export const cleanTrace = (stack: string): string =>
   stack.slice(0, 20_000).replaceAll("\u0000", "\uFFFD").toWellFormed().split("\n").slice(0, 100).join("\n")
 
-/** The message of whatever was thrown. */
+/** The message of whatever was thrown, also of what does not want to be read. */
 export const messageOf = (error: unknown): string => {
-  if (error instanceof Error) return error.message === "" ? error.name : error.message
-  if (typeof error === "object" && error !== null && "message" in error) return String(error.message)
-  return String(error)
+  try {
+    const message = typeof error === "object" && error !== null && "message" in error ? error.message : undefined
+    return String(message === undefined || message === "" ? error : message)
+  } catch {
+    return "an error that cannot be read"
+  }
 }

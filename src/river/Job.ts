@@ -40,7 +40,7 @@ export interface Job extends Partial<JobDetail> {
   /** The number of this attempt; the first is 1. */
   readonly attempt: number
   readonly max_attempts: number
-  /** Start of this claim by the database's clock, as text: a `Date` would lose its microseconds. */
+  /** Start of this claim by the database's clock, RFC 3339 in UTC: a `Date` would lose its microseconds. */
   readonly attempted_at: string
   readonly created_at: Date
   /** Any JSON; `null` too when the stored value is over 64 kB. */

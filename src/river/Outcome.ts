@@ -63,7 +63,7 @@ export const failed = (job: Job, failure: Failure): Outcome =>
 /** A fault that the worker does not name is a defect, as a panic is in Go: its stack is kept. */
 const traceOf = (cause: Cause.Cause<unknown>, error: unknown): string =>
   Cause.hasDies(cause)
-    ? ErrorText.cleanTrace(error instanceof Error ? (error.stack ?? error.message) : String(error))
+    ? ErrorText.cleanTrace(error instanceof Error && error.stack ? error.stack : ErrorText.messageOf(error))
     : ""
 
 /** How many stored errors a job has after this attempt's own. */

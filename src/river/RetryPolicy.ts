@@ -18,7 +18,9 @@ export const riverDefault = Schedule.forever.pipe(
   Schedule.modifyDelay(({ attempt }) =>
     attempt >= firstCapped
       ? Effect.succeed(longest)
-      : Effect.map(Random.nextBetween(0.9, 1.1), (factor) => Duration.millis(attempt ** 4 * 1000 * factor))
+      : Effect.map(Random.nextBetween(0.9, 1.1), (factor) =>
+          Duration.min(longest, Duration.millis(attempt ** 4 * 1000 * factor))
+        )
   )
 )
 

@@ -26,7 +26,7 @@ export type SqlFault = SqlError | StatementTimeout
 export const severity = (fault: SqlFault): "outage" | "contention" | "data" => {
   if (fault._tag === "StatementTimeout") return "outage"
   const code = codeOf(fault)
-  if (code === undefined) return fault.reason._tag === "ConnectionError" ? "outage" : "data"
+  if (code === undefined) return /^(Connection|Authentication)Error$/.test(fault.reason._tag) ? "outage" : "data"
   if (/^(08|28|53|57P)|^(25006|3D000)$/.test(code)) return "outage"
   return /^40|^(55P03|57014)$/.test(code) ? "contention" : "data"
 }
@@ -42,9 +42,9 @@ export const describe = (fault: SqlFault): string => {
 
 const causeOf = (fault: SqlError): unknown => fault.reason.cause
 
-/** The SQLSTATE; Node's own codes (`ECONNREFUSED`) have another form. */
+/** The SQLSTATE, which has a digit; Node's own codes (`ECONNREFUSED`, `EPIPE`) have none. */
 const codeOf = (fault: SqlError): string | undefined => {
   const cause = causeOf(fault)
   if (typeof cause !== "object" || cause === null || !("code" in cause)) return undefined
-  return typeof cause.code === "string" && /^[0-9A-Z]{5}$/.test(cause.code) ? cause.code : undefined
+  return typeof cause.code === "string" && /^(?=.*\d)[0-9A-Z]{5}$/.test(cause.code) ? cause.code : undefined
 }

@@ -34,7 +34,8 @@ export interface JobGetAvailable {
  * left alone.
  *
  * The update goes by the ids of an array, which leaves the planner no choice but the primary key. `attempted_by` keeps
- * its last 100 entries. An `attempt` at the end of its range stays there: one odd row must not fail the claim.
+ * its last 100 entries. An `attempt` at the end of its range stays there, and an array of arrays, which can be neither
+ * searched nor appended to, is not touched: one odd row must not fail the claim.
  */
 export const jobGetAvailable = (
   sql: SqlClient,
@@ -56,13 +57,15 @@ export const jobGetAvailable = (
         state = 'running',
         attempt = least(j.attempt::int + 1, 32767),
         attempted_at = now(),
-        attempted_by = array_append(
-          j.attempted_by[greatest(1, coalesce(cardinality(j.attempted_by), 0) - 98) :], ${clientId}::text)
+        attempted_by = case when array_ndims(j.attempted_by) > 1 then j.attempted_by else array_append(
+          j.attempted_by[greatest(1, coalesce(cardinality(j.attempted_by), 0) - 98) :], ${clientId}::text) end
       where j.id = any(array(select id from candidate))
-      returning j.id, j.kind, j.attempt, j.max_attempts, j.attempted_at::text as attempted_at, j.created_at,
+      returning j.id, j.kind, j.attempt, j.max_attempts, j.created_at,
+        to_char(j.attempted_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as attempted_at,
         case when pg_column_size(j.args) <= ${sql.literal(String(argsLimit))} then j.args end as args,
         case
           when j.errors is null then null
+          when array_ndims(j.errors) > 1 then -1
           when array_position(j.errors, null) is null then cardinality(j.errors)
           else -1
         end as error_count,

@@ -109,6 +109,7 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
           else i.stuck_after_elsewhere
         end
         and j.id <> all(i.held)
+        and coalesce(array_ndims(j.errors), 1) = 1
       order by j.id
       limit (select batch from input)
       for update of j skip locked

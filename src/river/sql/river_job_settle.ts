@@ -64,7 +64,7 @@ export const jobSetStateCompleted = (
   const { apply, found, free, key, lookup, row } = effectSql(effect)
   const types = effect?.columns ?? {}
   const names = Object.keys(types)
-  const missing = `jsonb_build_object('at', ${utc(age)}, 'attempt', i.attempt, 'error', i.missing, 'trace', '')`
+  const missing = `jsonb_build_object('at', ${utc("j.attempted_at")}, 'attempt', i.attempt, 'error', i.missing, 'trace', '')`
   const inputs = sql.literal(["id", "attempt", "attempted_at", "age", "metadata", ...names].join(", "))
   const statement = sql.literal(`
     member as materialized (

@@ -11,7 +11,7 @@ export interface EffectSql {
   readonly lookup: string
   /** Whether the row exists. */
   readonly found: string
-  /** Whether nothing stands in the way: there is no such row, or its lock is ours. */
+  /** Whether nothing stands in the way: there is no such row, or its lock is ours and it is as the snapshot has it. */
   readonly free: string
   /** Where the row lies (`ctid`), null when there is none or somebody holds it. */
   readonly row: string
@@ -21,8 +21,9 @@ export interface EffectSql {
 
 /**
  * Two look-ups by primary key: the first says whether the row exists, the second takes its lock and skips a row that
- * somebody else holds, so that no stranger's lock is ever waited for. `offset 0` and `for update` keep the planner from
- * flattening them into joins, which it would plan quadratically.
+ * somebody else holds, so that no stranger's lock is ever waited for. A row that changed between the snapshot and its
+ * lock lies elsewhere, where this statement's update would not find it: it counts as held. `offset 0` and `for update`
+ * keep the planner from flattening them into joins, which it would plan quadratically.
  */
 export const effectSql = (effect: RowEffect | undefined): EffectSql =>
   effect === undefined
@@ -37,12 +38,14 @@ export const effectSql = (effect: RowEffect | undefined): EffectSql =>
     : {
         key: effect.key,
         lookup: `
-          left join lateral (select true as found from ${effect.table} r where r.${effect.id} = m.key offset 0) f on true
+          left join lateral (
+            select true as found, r.ctid as seen from ${effect.table} r where r.${effect.id} = m.key offset 0
+          ) f on true
           left join lateral (
             select r.ctid as row_tid from ${effect.table} r where r.${effect.id} = m.key for no key update skip locked
           ) k on true`,
         found: "f.found is true",
-        free: "(f.found is not true or k.row_tid is not null)",
+        free: "(f.found is not true or k.row_tid = f.seen)",
         row: "k.row_tid",
         apply: (which, from) =>
           `update ${effect.table} r set ${effect[which].set} from ${from} d
