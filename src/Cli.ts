@@ -48,10 +48,13 @@ const migrateCommand = Command.make(
     const run: Effect.Effect<Shown, Migrate.MigrateError, SqlClient> =
       action === "status"
         ? Effect.map(Migrate.status({ schema }), (status) => ({ result: status, text: statusText(status) }))
-        : Effect.map(Migrate[action]({ schema, to: target, dryRun, dropRows: yes }), (migrated) => ({
-            result: migrated,
-            text: dryRun ? dryRunText(migrated) : migratedText(migrated)
-          }))
+        : Effect.map(
+            (action === "up" ? Migrate.up : Migrate.down)({ schema, to: target, dryRun, dropRows: yes }),
+            (migrated) => ({
+              result: migrated,
+              text: dryRun ? dryRunText(migrated) : migratedText(migrated)
+            })
+          )
     const shown = yield* Effect.provide(run, database)
     yield* Console.log(json ? JSON.stringify(shown.result, null, 2) : shown.text)
   })
