@@ -12,7 +12,7 @@ import * as Flag from "effect/cli/Flag"
 import type { SqlClient } from "effect/sql/SqlClient"
 import packageJson from "../package.json" with { type: "json" }
 import * as Migrate from "./Migrate.ts"
-import * as Settings from "./Settings.ts"
+import * as Settings from "./settings/Settings.ts"
 import { work } from "./Work.ts"
 
 const workCommand = Command.make("work", {}, () => work).pipe(

@@ -4,7 +4,7 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Layer from "effect/Layer"
 import type { SqlClient } from "effect/sql/SqlClient"
-import type { DatabaseConnection } from "./DatabaseUrl.ts"
+import type { DatabaseConnection } from "./settings/DatabaseUrl.ts"
 
 export interface PoolOptions {
   readonly connection: DatabaseConnection

@@ -13,7 +13,7 @@ import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { styleText } from "node:util"
 import { makeRedact } from "./Redaction.ts"
-import type { LogSettings } from "./Settings.ts"
+import type { LogSettings } from "./settings/Settings.ts"
 
 /**
  * Replaces the loggers there are.

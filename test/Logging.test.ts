@@ -9,7 +9,7 @@ import * as TestConsole from "effect/testing/TestConsole"
 import * as Tracer from "effect/Tracer"
 import { stripVTControlCharacters } from "node:util"
 import * as Logging from "../src/Logging.ts"
-import type { LogSettings } from "../src/Settings.ts"
+import type { LogSettings } from "../src/settings/Settings.ts"
 
 /** The lines that a program logs. */
 const lines = (

@@ -5,7 +5,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as DatabaseUrl from "./DatabaseUrl.ts"
-import { redactPatterns } from "./Redaction.ts"
+import { redactPatterns } from "../Redaction.ts"
 import { type SettingName, settingTable } from "./SettingTable.ts"
 import type { SettingType } from "./SettingTypes.ts"
 

@@ -4,7 +4,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { userInfo } from "node:os"
-import { decode, type DatabaseConnection } from "../src/DatabaseUrl.ts"
+import { decode, type DatabaseConnection } from "../../src/settings/DatabaseUrl.ts"
 
 const connection = (text: string, environment: Record<string, string> = {}): DatabaseConnection =>
   Result.getOrThrowWith(decode(text, environment), (problems) => new Error(problems.join("\n")))

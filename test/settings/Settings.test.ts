@@ -6,8 +6,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { readFileSync } from "node:fs"
 import { inspect } from "node:util"
-import * as Settings from "../src/Settings.ts"
-import { type SettingName, settingTable } from "../src/SettingTable.ts"
+import * as Settings from "../../src/settings/Settings.ts"
+import { type SettingName, settingTable } from "../../src/settings/SettingTable.ts"
 
 type Variables = Partial<Record<SettingName | `AWS_${string}` | `PG${string}`, string>>
 
@@ -408,7 +408,7 @@ describe("the settings of other commands", () => {
 
 /** Name, default and meaning of each row of the table in "What can I set". */
 const rows = (): ReadonlyArray<ReadonlyArray<string>> => {
-  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8")
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8")
   const section = /^#+ .*What can I set.*\n([^]*?)(?=^## |$(?![^]))/m.exec(readme)?.[1] ?? ""
   return section
     .split("\n")
