@@ -113,8 +113,8 @@ export const planUp = Effect.fnUntraced(function* (state: State, known: Readonly
     return yield* new MigrateError({
       reason: "taken",
       message:
-        `${state.functions.join(", ")} is there already and was not made for schema ${state.schema}: ` +
-        "Civic OS or another schema of this database uses it"
+        `${state.functions.join(" and ")}: there already, and not made for schema ${state.schema}. ` +
+        "Civic OS or another schema of this database uses them; nothing was changed"
     })
   }
   return due.map((migration) => stepOf("up", migration, state.schema))

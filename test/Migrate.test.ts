@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -12,8 +13,6 @@ const civicOs = (version: number): Version => ({ line: "civic_os", version })
 const nothing = main(0)
 const names = (steps: ReadonlyArray<Version>) => steps.map(({ line, version }) => `${line}:${version}`)
 const everyVersion = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => `main:${n}`).concat([1, 2, 3, 4].map((n) => `civic_os:${n}`))
-
-const riverCatalog = [] as string[]
 
 describe("migrate up", () => {
   onEmpty(
@@ -261,6 +260,27 @@ describe("migrate down", () => {
   )
 
   onEmpty(
+    "counts rows that are being inserted while it looks",
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* Migrate.up({ schema, to: main(2) })
+      const waiting = `SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'metadata.river_job'::regclass`
+
+      const inserted = yield* Deferred.make<void>()
+      const inserting = Effect.gen(function* () {
+        yield* run("INSERT INTO metadata.river_job (kind, max_attempts) VALUES ('late', 25)")
+        yield* Deferred.succeed(inserted, undefined)
+        while ((yield* column(waiting)).length === 0) yield* Effect.sleep("5 millis")
+      })
+      const taking = Effect.andThen(Deferred.await(inserted), Effect.flip(Migrate.down({ schema })))
+      const [error] = yield* Effect.all([taking, sql.withTransaction(inserting)], { concurrency: 2 })
+
+      assert.strictEqual(error.reason, "rows")
+      assert.deepEqual(yield* column("SELECT kind FROM metadata.river_job"), ["late"])
+    })
+  )
+
+  onEmpty(
     "will not squeeze a line of somebody else's into a record that has no lines",
     Effect.gen(function* () {
       yield* Migrate.up({ schema, to: main(5) })
@@ -348,3 +368,77 @@ describe("a version on the command line", () => {
     }
   })
 })
+
+/** River's line `main` at version 8, as `catalogOf` puts it. */
+const riverCatalog = [
+  "column river_job.args jsonb not null",
+  "column river_job.attempt smallint not null default 0",
+  "column river_job.attempted_at timestamp with time zone",
+  "column river_job.attempted_by text[]",
+  "column river_job.created_at timestamp with time zone not null default now()",
+  "column river_job.errors jsonb[]",
+  "column river_job.finalized_at timestamp with time zone",
+  "column river_job.id bigint not null default nextval('metadata.river_job_id_seq'::regclass)",
+  "column river_job.kind text not null",
+  "column river_job.max_attempts smallint not null default 25",
+  "column river_job.metadata jsonb not null default '{}'::jsonb",
+  "column river_job.priority smallint not null default 1",
+  "column river_job.queue text not null default 'default'::text",
+  "column river_job.scheduled_at timestamp with time zone not null default now()",
+  "column river_job.state metadata.river_job_state not null default 'available'::metadata.river_job_state",
+  "column river_job.tags character varying(255)[] not null default '{}'::character varying[]",
+  "column river_job.unique_key bytea",
+  "column river_job.unique_states bit(8)",
+  "column river_leader.elected_at timestamp with time zone not null",
+  "column river_leader.expires_at timestamp with time zone not null",
+  "column river_leader.leader_id text not null",
+  "column river_leader.name text not null default 'default'::text",
+  "column river_migration.created_at timestamp with time zone not null default now()",
+  "column river_migration.line text not null",
+  "column river_migration.version bigint not null",
+  "column river_notification.created_at timestamp with time zone not null default now()",
+  "column river_notification.id bigint not null default nextval('metadata.river_notification_id_seq'::regclass)",
+  "column river_notification.payload text not null",
+  "column river_notification.topic text not null",
+  "column river_queue.created_at timestamp with time zone not null default now()",
+  "column river_queue.metadata jsonb not null default '{}'::jsonb",
+  "column river_queue.name text not null",
+  "column river_queue.paused_at timestamp with time zone",
+  "column river_queue.updated_at timestamp with time zone not null default CURRENT_TIMESTAMP",
+  "constraint river_job.finalized_or_finalized_at_null CHECK (((finalized_at IS NOT NULL) = (state = ANY (ARRAY['cancelled'::metadata.river_job_state, 'completed'::metadata.river_job_state, 'discarded'::metadata.river_job_state]))))",
+  "constraint river_job.kind_length CHECK (((char_length(kind) >= 1) AND (char_length(kind) <= 127)))",
+  "constraint river_job.max_attempts_is_positive CHECK ((max_attempts > 0))",
+  "constraint river_job.priority_in_range CHECK (((priority >= 1) AND (priority <= 4)))",
+  "constraint river_job.queue_length CHECK (((char_length(queue) >= 1) AND (char_length(queue) <= 127)))",
+  "constraint river_job.river_job_pkey PRIMARY KEY (id)",
+  "constraint river_leader.leader_id_length CHECK (((char_length(leader_id) >= 1) AND (char_length(leader_id) <= 127)))",
+  "constraint river_leader.name_length CHECK ((name = 'default'::text))",
+  "constraint river_leader.river_leader_pkey PRIMARY KEY (name)",
+  "constraint river_migration.line_length CHECK (((char_length(line) >= 1) AND (char_length(line) <= 127)))",
+  "constraint river_migration.river_migration_pkey1 PRIMARY KEY (line, version)",
+  "constraint river_migration.version_gte_1 CHECK ((version >= 1))",
+  "constraint river_notification.river_notification_pkey PRIMARY KEY (id)",
+  "constraint river_notification.topic_length CHECK (((char_length(topic) >= 1) AND (char_length(topic) <= 127)))",
+  "constraint river_queue.river_queue_pkey PRIMARY KEY (name)",
+  "enum river_job_state available,cancelled,completed,discarded,pending,retryable,running,scheduled",
+  "function river_job_state_in_bitmask(bitmask bit, state metadata.river_job_state) boolean sql immutable",
+  "index river_job_args_index CREATE INDEX river_job_args_index ON river_job USING gin (args)",
+  "index river_job_kind CREATE INDEX river_job_kind ON river_job USING btree (kind)",
+  "index river_job_metadata_index CREATE INDEX river_job_metadata_index ON river_job USING gin (metadata)",
+  "index river_job_pkey CREATE UNIQUE INDEX river_job_pkey ON river_job USING btree (id)",
+  "index river_job_prioritized_fetching_index CREATE INDEX river_job_prioritized_fetching_index ON river_job USING btree (state, queue, priority, scheduled_at, id)",
+  "index river_job_state_and_finalized_at_index CREATE INDEX river_job_state_and_finalized_at_index ON river_job USING btree (state, finalized_at) WHERE (finalized_at IS NOT NULL)",
+  "index river_job_unique_idx CREATE UNIQUE INDEX river_job_unique_idx ON river_job USING btree (unique_key) WHERE ((unique_key IS NOT NULL) AND (unique_states IS NOT NULL) AND river_job_state_in_bitmask(unique_states, state))",
+  "index river_leader_pkey CREATE UNIQUE INDEX river_leader_pkey ON river_leader USING btree (name)",
+  "index river_migration_pkey1 CREATE UNIQUE INDEX river_migration_pkey1 ON river_migration USING btree (line, version)",
+  "index river_notification_created_at_idx CREATE INDEX river_notification_created_at_idx ON river_notification USING btree (created_at)",
+  "index river_notification_pkey CREATE UNIQUE INDEX river_notification_pkey ON river_notification USING btree (id)",
+  "index river_notification_topic_id_idx CREATE INDEX river_notification_topic_id_idx ON river_notification USING btree (topic, id)",
+  "index river_queue_pkey CREATE UNIQUE INDEX river_queue_pkey ON river_queue USING btree (name)",
+  "schema metadata made by s3-signer migrate",
+  "table river_job",
+  "table river_migration",
+  "table river_notification",
+  "table river_queue",
+  "unlogged table river_leader"
+]

@@ -99,7 +99,7 @@ const catalogs = [
 export const fingerprint = Effect.gen(function* () {
   const tables = yield* column(`
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE ${notOfTheSystem} AND c.relkind IN ('r', 'S') ORDER BY 1`)
+    WHERE ${notOfTheSystem} AND c.relkind = 'r' ORDER BY 1`)
   const lines: Array<string> = []
   for (const table of [...catalogs.map((name) => `pg_catalog.${name}`), ...tables.map(String)]) {
     // What the system writes over in place, statistics for one, is not in the row's version.
@@ -109,5 +109,8 @@ export const fingerprint = Effect.gen(function* () {
     )
     lines.push(`${table} ${String(rows)}`)
   }
-  return lines
+  const sequences = yield* column(
+    "SELECT concat_ws(' ', schemaname, sequencename, last_value) FROM pg_sequences ORDER BY 1"
+  )
+  return [...lines, ...sequences]
 })
