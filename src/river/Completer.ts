@@ -13,6 +13,7 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { ClientConfig } from "./ClientConfig.ts"
 import { Database } from "./Database.ts"
 import * as ErrorText from "./ErrorText.ts"
@@ -35,9 +36,9 @@ const busyPause = Duration.millis(100)
 /** With the connection up, a deadlock or a lost race is tried again for this long before the batch is halved. */
 const contention = Schedule.exponential("10 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "2 seconds" }))
 
-/** After the soft stop: what in-flight statements still have, and what one last round has. */
+/** After the soft stop: what in-flight statements still have, and what each of two last rounds has. */
 const grace = Duration.millis(500)
-const lastRound = Duration.seconds(2)
+const lastRound = Duration.seconds(1)
 
 export class Completer extends Context.Service<
   Completer,
@@ -91,21 +92,25 @@ export class Completer extends Context.Service<
       const pause = (settlement: Settlement) =>
         Effect.suspend(() => {
           pausing.add(settlement)
-          return Effect.forkIn(
+          // Not in the scope: its end would cut the pause short, and a stop would wait for this one until it is over.
+          return Effect.forkDetach(
             Effect.andThen(
               Effect.sleep(busyPause),
               Effect.sync(() => {
                 if (pausing.delete(settlement)) offer(settlement)
               })
-            ),
-            scope
+            )
           )
         })
 
       /** One statement for the batch, and what it says of its members. */
       const attempt = Effect.fnUntraced(function* (batch: ReadonlyArray<Settlement>) {
+        // What breaks already while it is put together lies in the data, too.
+        const statement = Effect.catchDefect(write(batch), (cause) =>
+          Effect.fail(new SqlError({ reason: new UnknownError({ cause, message: ErrorText.messageOf(cause) }) }))
+        )
         const verdicts = yield* database
-          .runPatiently(write(batch))
+          .runPatiently(statement)
           .pipe(Effect.retry({ schedule: contention, while: (fault) => severity(fault) === "contention" }))
         const odd = new Map(verdicts.map(({ id, verdict }) => [id, verdict]))
         for (const member of batch) {
@@ -127,24 +132,25 @@ export class Completer extends Context.Service<
           return Effect.andThen(settle(batch.slice(0, half)), settle(batch.slice(half)))
         })
 
-      /** The database refuses this one: a failed attempt, first with, then without, a word to its kind's own row. */
+      /** The database refuses this one: a failed attempt, told with less each time until it can be stored. */
       const refused = (settlement: Settlement, fault: SqlFault): Effect.Effect<void> => {
-        const message = ErrorText.clean(`the result could not be stored: ${describe(fault)}`)
+        const { job, outcome, withoutEffect, withoutMetadata } = settlement
+        const message = ErrorText.clean(`the result could not be stored: ${unquoted(outcome, describe(fault))}`)
         const annotated = Effect.annotateLogs(lost(settlement))
-        if (settlement.outcome._tag === "Completed") {
-          const outcome = Outcome.failed(settlement.job, { message, trace: "" })
-          return Effect.andThen(annotated(Effect.logWarning(message)), settle([{ ...settlement, outcome }]))
+        const again = (less: Partial<Settlement>) =>
+          Effect.andThen(annotated(Effect.logWarning(message)), settle([{ ...settlement, ...less }]))
+        if (outcome._tag === "Completed" || outcome._tag === "Snoozed") {
+          return again({ outcome: Outcome.failed(job, { message, trace: "" }), withoutMetadata: true })
         }
-        return settlement.withoutEffect === true || settlement.worker.effect === undefined
-          ? annotated(Effect.logError(`${message}; the job stays running until it is rescued`))
-          : Effect.andThen(annotated(Effect.logWarning(message)), settle([{ ...settlement, withoutEffect: true }]))
+        if (withoutMetadata !== true) return again({ withoutMetadata: true })
+        if (withoutEffect !== true) return again({ withoutEffect: true })
+        return annotated(Effect.logError(`${message}; the job stays running until it is rescued`))
       }
 
-      const scope = yield* Effect.scope
       const lane = Effect.gen(function* () {
         const batch = take()
         if (batch.length === 0) {
-          yield* offered.close
+          offered.closeUnsafe()
           return yield* offered.await
         }
         yield* settle(batch)
@@ -170,29 +176,39 @@ export class Completer extends Context.Service<
         return Effect.andThen(Effect.timeoutOption(settled.await, "100 millis"), drained)
       })
 
-      // The stop: what can be written is written while the soft stop lasts. Then a statement that hangs is left, its
-      // jobs are given back instead of ended, and one last round has two seconds for everything that remains.
+      /** Until `lastRound` is over, settles these and nothing else; who is busy is tried again. */
+      const settleLast = (rest: ReadonlyArray<Settlement>) => {
+        waiting = [...rest]
+        inFlight.clear()
+        pausing.clear()
+        const batch = Effect.gen(function* () {
+          if (waiting.length === 0) {
+            yield* Effect.sleep(busyPause)
+            waiting.push(...pausing)
+            pausing.clear()
+          }
+          const members = take()
+          yield* settle(members)
+          for (const settlement of members) inFlight.delete(settlement)
+        })
+        return Effect.timeoutOption(
+          Effect.whileLoop({ while: () => unsettled() > 0, body: () => batch, step: () => {} }),
+          lastRound
+        )
+      }
+
+      // The stop: what can be written is written while the soft stop lasts. Then a statement that hangs is left, and its
+      // jobs are given back instead of ended. What a last round cannot write either is given back in another one. A job
+      // that is given back needs no word to its kind's row, so whatever holds that row up does not matter.
       yield* Effect.addFinalizer(
         Effect.fnUntraced(function* () {
           yield* Effect.raceFirst(drained, Effect.andThen(softStop.over, Effect.sleep(grace)))
           for (const fiber of fibers) fiber.interruptUnsafe()
           yield* Effect.forEach(fibers, Fiber.await)
-          const rest = [
-            ...[...inFlight].map((settlement): Settlement => ({ ...settlement, outcome: { _tag: "Interrupted" } })),
-            ...waiting,
-            ...pausing
-          ]
-          inFlight.clear()
-          pausing.clear()
-          if (rest.length === 0) return
-          waiting = rest
-          yield* Effect.timeoutOption(
-            Effect.whileLoop({ while: () => waiting.length > 0, body: () => settle(take()), step: () => {} }),
-            lastRound
-          )
-          const left = waiting.length + inFlight.size
-          if (left > 0)
-            yield* Effect.logError(`${left} jobs could not be given back; they run again when they are rescued`)
+          if (unsettled() > 0) yield* settleLast([...[...inFlight].map(givenBack), ...waiting, ...pausing])
+          if (unsettled() > 0) yield* settleLast([...inFlight, ...waiting, ...pausing].map(givenBack))
+          if (unsettled() > 0)
+            yield* Effect.logError(`${unsettled()} jobs could not be given back; they run again when they are rescued`)
         })
       )
 
@@ -206,3 +222,17 @@ export class Completer extends Context.Service<
 }
 
 const lost = ({ job }: Settlement) => ({ job: String(job.id), kind: job.kind, attempt: job.attempt })
+
+/** What the database says, without the result that it may quote: a result may hold a secret, if it is a result at all. */
+const unquoted = (outcome: Outcome.Outcome, said: string): string =>
+  Object.entries<unknown>(outcome._tag === "Completed" ? { ...outcome.result } : {}).reduce<string>(
+    (text, [column, value]) =>
+      typeof value === "string" && value.length > 3 ? text.replaceAll(value, `<${column}>`) : text,
+    said
+  )
+
+const givenBack = (settlement: Settlement): Settlement => ({
+  ...settlement,
+  outcome: { _tag: "Interrupted" },
+  withoutEffect: true
+})

@@ -40,20 +40,27 @@ export class Database extends Context.Service<
     Database,
     Effect.gen(function* () {
       const sql = yield* SqlClient
-      let awaySince: number | undefined
+      let outage: { readonly since: number; told: boolean } | undefined
+      let backAt = -Infinity
 
+      // Connections that come and go, as when there are too few for everybody, are told of once, not each time.
       const wentAway = Effect.fnUntraced(function* (fault: SqlFault) {
-        if (awaySince !== undefined) return
-        awaySince = yield* Clock.currentTimeMillis
+        const now = yield* Clock.currentTimeMillis
+        outage ??= { since: now, told: false }
+        if (outage.told || (now - outage.since < 1000 && now - backAt < 5000)) return
+        outage.told = true
         yield* Effect.logWarning(`the database is away, waiting for it: ${describe(fault)}`)
       })
       const cameBack = Effect.suspend(() => {
-        if (awaySince === undefined) return Effect.void
-        const since = awaySince
-        awaySince = undefined
-        return Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          Effect.logInfo(`the database is back after ${((now - since) / 1000).toFixed(1)} s`)
-        )
+        if (outage === undefined) return Effect.void
+        const { since, told } = outage
+        outage = undefined
+        return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          backAt = now
+          return told
+            ? Effect.logInfo(`the database is back after ${((now - since) / 1000).toFixed(1)} s`)
+            : Effect.void
+        })
       })
 
       const run = <A>(statement: Effect.Effect<A, SqlError>, within = deadline): Effect.Effect<A, SqlFault> =>

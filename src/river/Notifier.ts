@@ -7,8 +7,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
-import * as Schema from "effect/Schema"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import { ClientConfig } from "./ClientConfig.ts"
 import { backoff } from "./Database.ts"
 import { Producer } from "./Producer.ts"
@@ -36,11 +37,12 @@ export const layer = Layer.effectDiscard(
         onSome: (insert) => (insert.queue === queue ? wake : Effect.void)
       })
 
-    const session: Effect.Effect<never, SqlFault> = Effect.scoped(
+    // The connection ends before the subscriptions: they would say goodbye on it, and wait for ever when it is silent.
+    const session: Effect.Effect<never, SqlFault> = Effect.scopedWith((outer) =>
       Effect.gen(function* () {
-        const connection = yield* (yield* PgConnection.make(listen)).pin
+        const connection = yield* Scope.provide((yield* PgConnection.make(listen)).pin, outer)
         const subscribe = (channel: string, react: (payload: string) => Effect.Effect<void>) =>
-          Effect.map(connection.listen(channel), (notifications) =>
+          Effect.map(Scope.provide(connection.listen(channel), outer), (notifications) =>
             Effect.forever(Effect.flatMap(Queue.take(notifications), ({ payload }) => react(payload)))
           )
         const subscriptions = [yield* subscribe(insertChannel, onInsert)]
@@ -57,17 +59,19 @@ export const layer = Layer.effectDiscard(
           Effect.forever
         )
         return yield* Effect.raceAllFirst([ping, ...subscriptions])
-      })
+      }).pipe(Effect.scoped)
     )
 
-    yield* session.pipe(
+    // Not awaited at a stop: on a silent network the driver needs seconds to give up a ping.
+    const listening = yield* session.pipe(
       Effect.tapError((fault) => {
         if (lost) return Effect.void
         lost = true
         return Effect.logWarning(`not listening, jobs are found by polling until it works again: ${describe(fault)}`)
       }),
       Effect.retry(backoff),
-      Effect.forkScoped
+      Effect.forkDetach
     )
+    yield* Effect.addFinalizer(() => Effect.sync(() => listening.interruptUnsafe()))
   })
 )

@@ -6,12 +6,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberMap from "effect/FiberMap"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import { ClientConfig } from "./ClientConfig.ts"
 import { Completer } from "./Completer.ts"
 import { backoff, Database } from "./Database.ts"
@@ -57,7 +59,10 @@ export class Producer extends Context.Service<
       const getAvailable = jobGetAvailable(database.sql, tables(config.schema), { detailed: traced })
       const workers = new Map(config.workers.map((worker) => [worker.kind, worker]))
 
-      const running = yield* FiberMap.make<bigint, void, never>()
+      // The jobs' own scope is closed last and not awaited: a worker that cannot be interrupted holds up no stop.
+      const jobs = yield* Scope.make()
+      yield* Effect.addFinalizer(() => Effect.forkDetach(Scope.close(jobs, Exit.void)))
+      const running = yield* Scope.provide(FiberMap.make<bigint, void, never>(), jobs)
       let free = maxWorkers
       let interrupted: Outcome.InterruptReason | undefined
       const wake = yield* Latch.make(true)
@@ -66,29 +71,32 @@ export class Producer extends Context.Service<
       // 1. Wait for room: for a whole helping of slots, since claims of a few jobs each cost far more a job, yet a free
       //    slot is not kept from waiting jobs for longer than the cooldown. And not while outcomes pile up unsettled.
       const helping = Math.ceil(maxWorkers / 2)
-      const awaitSlots = Effect.suspend(() => {
-        if (free >= helping) return Effect.void
-        slots.closeUnsafe()
-        return Effect.andThen(
-          Effect.timeoutOption(slots.await, config.fetchCooldown),
-          Effect.suspend(() => (free > 0 ? Effect.void : slots.await))
-        )
-      })
+      let wanted = helping
+      const awaitFree = (count: number) =>
+        Effect.suspend(() => {
+          if (free >= count) return Effect.void
+          wanted = count
+          slots.closeUnsafe()
+          return slots.await
+        })
+      const awaitSlots = Effect.andThen(Effect.timeoutOption(awaitFree(helping), config.fetchCooldown), awaitFree(1))
       const awaitRoom = Effect.andThen(awaitSlots, completer.room(2 * maxWorkers))
 
       // 2. Claim. The claim and the start of its jobs are one uninterruptible step, so that stopping strands no claimed
       //    job; only the end of the soft stop cuts off a statement that hangs. Answers how many were claimed.
-      const claim = Effect.gen(function* () {
-        const ready = yield* Effect.filter(config.workers, (worker) => worker.ready)
-        const limit = free
-        if (ready.length === 0 || limit === 0) return { claimed: 0, limit }
-        const jobs = yield* Effect.raceFirst(
-          database.run(getAvailable({ clientId, kinds: ready.map(({ kind }) => kind), limit, queue })),
-          Effect.as(softStop.over, [] as ReadonlyArray<Job>)
-        )
-        for (const job of jobs) yield* start(job)
-        return { claimed: jobs.length, limit }
-      }).pipe(Effect.uninterruptible)
+      const claim = Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const ready = yield* restore(Effect.filter(config.workers, (worker) => worker.ready))
+          const limit = free
+          if (ready.length === 0 || limit === 0) return { claimed: 0, limit }
+          const claimed = yield* Effect.raceFirst(
+            database.run(getAvailable({ clientId, kinds: ready.map(({ kind }) => kind), limit, queue })),
+            Effect.as(softStop.over, [] as ReadonlyArray<Job>)
+          )
+          for (const job of claimed) yield* start(job)
+          return { claimed: claimed.length, limit }
+        })
+      )
 
       const start = (job: Job) =>
         Effect.suspend(() => {
@@ -104,13 +112,13 @@ export class Producer extends Context.Service<
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
             const startedAt = yield* Clock.currentTimeMillis
-            const attempted = restore(attempt(job, worker))
+            const attempted = attempt(job, worker, restore)
             const { exit, span } = traced
               ? yield* inSpan(job, queue, attempted)
               : { exit: yield* Effect.exit(attempted), span: undefined }
             const endedAt = yield* Clock.currentTimeMillis
             free += 1
-            if (free === 1 || free >= helping) slots.openUnsafe()
+            if (free >= wanted) slots.openUnsafe()
             const outcome = Outcome.decide(job, exit, interrupted)
             completer.offer({ job, worker, outcome, startedAt, endedAt, span })
             if (outcome._tag === "Retry" || outcome._tag === "Discarded" || outcome._tag === "Cancelled") {
@@ -174,16 +182,27 @@ export class Producer extends Context.Service<
   )
 }
 
-const attempt = (job: Job, worker: Worker): Effect.Effect<Result, unknown> =>
-  job.error_count === -1
-    ? Effect.suspend(() => new UndecodableRow())
-    : Effect.timeoutOrElse(
-        Effect.suspend(() => worker.work(job)),
-        {
-          duration: worker.timeout,
-          orElse: () => new AttemptTimeout({ seconds: Duration.toSeconds(worker.timeout) })
-        }
-      )
+/**
+ * An attempt within its time. A worker that is interrupted may still end in its own way, with a result or a failure:
+ * then that counts.
+ */
+const attempt = (job: Job, worker: Worker, restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
+  Effect.suspend((): Effect.Effect<Result, unknown> => {
+    if (job.error_count === -1) return new UndecodableRow()
+    let own: Exit.Exit<Result, unknown> | undefined
+    const work = Effect.onExit(
+      Effect.suspend(() => worker.work(job)),
+      (exit) => Effect.sync(() => void (own = exit))
+    )
+    const seconds = Duration.toSeconds(worker.timeout)
+    const timed = Effect.timeoutOrElse(work, {
+      duration: worker.timeout,
+      orElse: () => new AttemptTimeout({ seconds })
+    })
+    return Effect.flatMap(Effect.exit(restore(timed)), (exit) =>
+      own === undefined || (Exit.isFailure(own) && Cause.hasInterruptsOnly(own.cause)) ? exit : own
+    )
+  })
 
 const logFailure = (job: Job, outcome: Extract<Outcome.Outcome, { readonly failure: Outcome.Failure }>) =>
   Effect.logWarning(`attempt failed: ${outcome.failure.message}`).pipe(

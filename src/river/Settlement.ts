@@ -25,8 +25,10 @@ export interface Settlement {
   readonly endedAt: number
   /** The attempt's span, when it is traced. */
   readonly span?: Tracer.Span | undefined
-  /** Leaves the kind's own row alone: set when that row is what the database refused to write. */
+  /** Leaves the kind's own row alone: set when that row is what the database refused to write, or what it hangs on. */
   readonly withoutEffect?: boolean
+  /** Leaves out what the worker recorded: set when the database refused the outcome together with it. */
+  readonly withoutMetadata?: boolean
 }
 
 /** Members of one statement agree in this: their worker, and whether they completed. */
@@ -76,10 +78,10 @@ export const writer = (sql: SqlClient, tables: Tables, clientId: string, workers
   })
 }
 
-const ended = ({ endedAt, job }: Settlement, now: number) => ({
+const ended = ({ endedAt, job, withoutMetadata }: Settlement, now: number) => ({
   job,
   age: Math.min(Math.max(0, Math.round(now - endedAt)), 2 ** 31 - 1),
-  metadata: Metadata.of(job)
+  metadata: withoutMetadata === true ? undefined : Metadata.of(job)
 })
 
 const changeOf = (job: Job, outcome: Outcome.NotCompleted) =>

@@ -60,14 +60,18 @@ export const recordSettled = ({ endedAt, span }: Settlement, verdict: Verdict["v
 
 const attributes = (job: Job, queue: string) => ({
   id: Number(job.id),
-  created_at: job.created_at.toISOString(),
-  scheduled_at: job.scheduled_at?.toISOString(),
+  created_at: instant(job.created_at),
+  scheduled_at: instant(job.scheduled_at),
   attempt: job.attempt,
   kind: job.kind,
   priority: job.priority,
   queue,
   tag: job.tags ?? []
 })
+
+/** Undefined too for what PostgreSQL can store and a `Date` cannot: infinity, and years far from now. */
+const instant = (date: Date | undefined) =>
+  date === undefined || Number.isNaN(date.getTime()) ? undefined : date.toISOString()
 
 const links = (job: Job): ReadonlyArray<Tracer.SpanLink> => {
   const traceparent = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(String(job.metadata?.traceparent ?? ""))

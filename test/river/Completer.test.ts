@@ -106,7 +106,7 @@ layer(riverDatabase, { excludeTestServices: true })("Completer", (it) => {
         301: { answer: "raise" }
       }
       yield* sql`CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION 'no raise today'; END $$`
+        $$ BEGIN RAISE EXCEPTION 'not today'; END $$`
       yield* sql`CREATE TRIGGER refuse BEFORE UPDATE ON app.item FOR EACH ROW WHEN (NEW.answer = 'raise')
         EXECUTE FUNCTION app.refuse()`
       const gate = yield* Latch.make()
@@ -124,8 +124,8 @@ layer(riverDatabase, { excludeTestServices: true })("Completer", (it) => {
       const texts = {
         7: /^the result could not be stored: invalid byte sequence for encoding "UTF8": 0x00/,
         70: /^the result could not be stored: new row for relation "item" violates check constraint "item_answer_check"/,
-        300: /^the result could not be stored: invalid input syntax for type integer: "no number"/,
-        301: /^the result could not be stored: no raise today/
+        300: /^the result could not be stored: invalid input syntax for type integer: "<number>"/,
+        301: /^the result could not be stored: not today/
       }
       for (const [n, text] of Object.entries(texts)) {
         const job = yield* getJob(ids[Number(n) - 1]!)
@@ -169,6 +169,25 @@ layer(riverDatabase, { excludeTestServices: true })("Completer", (it) => {
       assert.deepInclude(job.errors?.[0], { error: "unspeakable" })
       assert.deepInclude(yield* getItem(item), { status: "open", writes: 0 })
       yield* jobIn("completed", other.job)
+    })
+  )
+
+  it.effect("discards a job whose last result is refused in words that its row refuses, too", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE FUNCTION app.refuse_twice() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'an unspeakable result'; END $$`
+      yield* sql`CREATE TRIGGER refuse_twice BEFORE UPDATE ON app.item FOR EACH ROW WHEN (NEW.answer = 'twice')
+        EXECUTE FUNCTION app.refuse_twice()`
+      const kind = itemWorker(() => Effect.succeed({ answer: "twice", number: "1" }))
+      const { item, job: id } = yield* insertItem(kind, { max_attempts: 1 })
+      yield* startClient([kind])
+
+      const job = yield* jobIn("discarded", id)
+
+      assert.lengthOf(job.errors ?? [], 1)
+      assert.match(job.errors![0]!.error, /^the result could not be stored: an unspeakable result/)
+      assert.deepInclude(yield* getItem(item), { status: "open", writes: 0 })
     })
   )
 

@@ -28,23 +28,24 @@ export const layer = Layer.effectDiscard(
     const { sql } = yield* Database
     const { held, wake } = yield* Producer
 
-    for (const worker of workers) {
-      const rescue = jobRescue(sql, tables(schema), worker)
+    for (const { effect, kind, timeout } of workers) {
+      const rescue = jobRescue(sql, tables(schema), { effect, kind })
+      const rescueAlone = jobRescue(sql, tables(schema), { effect: undefined, kind })
+      const options = (limit: number) => ({
+        clientPattern: ClientId.pattern(marker),
+        stuckAfter: Duration.sum(timeout, settling),
+        stuckAfterElsewhere: elsewhere,
+        held: held(),
+        limit,
+        queue
+      })
       yield* Chore.run({
         name: "rescue lost jobs",
         every,
-        batch: Effect.suspend(() =>
-          rescue({
-            clientPattern: ClientId.pattern(marker),
-            stuckAfter: Duration.sum(worker.timeout, settling),
-            stuckAfterElsewhere: elsewhere,
-            held: held(),
-            limit: Chore.batchSize,
-            queue
-          })
-        ),
+        batch: (limit) => rescue(options(limit)),
+        alone: Effect.suspend(() => rescueAlone(options(1))),
         afterwards: (count) =>
-          Effect.andThen(Effect.logWarning(`rescued ${count} jobs of kind ${worker.kind} from lost attempts`), wake)
+          Effect.andThen(Effect.logWarning(`rescued ${count} jobs of kind ${kind} from lost attempts`), wake)
       })
     }
   })

@@ -20,12 +20,14 @@ export const layer = Layer.effectDiscard(
     const { sql } = yield* Database
     const { wake } = yield* Producer
 
-    for (const worker of workers) {
-      const schedule = jobSchedule(sql, tables(schema), worker)
+    for (const { effect, kind } of workers) {
+      const schedule = jobSchedule(sql, tables(schema), { effect, kind })
+      const scheduleAlone = jobSchedule(sql, tables(schema), { effect: undefined, kind })
       yield* Chore.run({
         name: "make due jobs available",
         every,
-        batch: schedule({ ahead: every, limit: Chore.batchSize, queue }),
+        batch: (limit) => schedule({ ahead: every, limit, queue }),
+        alone: scheduleAlone({ ahead: every, limit: 1, queue }),
         afterwards: () => wake
       })
     }

@@ -8,13 +8,19 @@ import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Worker } from "../Worker.ts"
+import type { RowEffect } from "../Worker.ts"
 import type { Tables } from "./river_job.ts"
 import { effectSql } from "./row_effect.ts"
 
 /** How many rows a statement changed: fewer than `limit` means that there are no more. */
 export interface Changed {
   readonly count: number
+}
+
+/** Whose jobs a statement is about, and what their end means for rows of the kind's own. */
+interface Kind {
+  readonly kind: string
+  readonly effect?: RowEffect | undefined
 }
 
 const interval = (duration: Duration.Duration) => `${Math.round(Duration.toMillis(duration))} milliseconds`
@@ -25,7 +31,7 @@ const interval = (duration: Duration.Duration) => `${Math.round(Duration.toMilli
  * A unique job whose key is taken, by a row in a state that its own mask names or by an earlier one of the batch, is
  * discarded with River's mark in its metadata: made available it would violate the unique index and hold up the rest.
  */
-export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Worker) => {
+export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Kind) => {
   const { river_job, river_job_state, river_job_state_in_bitmask } = tables
   const { apply, free, key, lookup, row } = effectSql(effect)
   const statement = sql.literal(`
@@ -92,7 +98,7 @@ export interface JobRescue {
  * again at once, because its user is waiting. At the last attempt it is discarded; a job that somebody asked to cancel
  * is cancelled.
  */
-export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables, { effect, kind }: Worker) => {
+export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables, { effect, kind }: Kind) => {
   const { apply, free, key, lookup, row } = effectSql(effect)
   const statement = sql.literal(`
     stuck as materialized (
