@@ -6,6 +6,8 @@ export default defineConfig({
     exclude: ["test/**/*.long.test.ts", "node_modules/**"],
     globalSetup: ["test/support/global-setup.ts"],
     env: { AWS_EC2_METADATA_DISABLED: "true" },
+    // Most of the time they wait, for a database or a deadline.
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000
   }

@@ -112,9 +112,9 @@ export class Completer extends Context.Service<
         const verdicts = yield* database
           .runPatiently(statement)
           .pipe(Effect.retry({ schedule: contention, while: (fault) => severity(fault) === "contention" }))
-        const odd = new Map(verdicts.map(({ id, verdict }) => [id, verdict]))
+        const odd = new Map(verdicts.map(({ attempted_at, id, verdict }) => [`${id} ${attempted_at}`, verdict]))
         for (const member of batch) {
-          const verdict = odd.get(member.job.id)
+          const verdict = odd.size === 0 ? undefined : odd.get(`${member.job.id} ${member.job.attempted_at}`)
           if (verdict === "busy") yield* pause(member)
           if (verdict === "lost")
             yield* Effect.logInfo("a late result was dropped: its claim is no longer current", lost(member))

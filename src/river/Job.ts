@@ -43,7 +43,7 @@ export interface Job extends Partial<JobDetail> {
   /** Start of this claim by the database's clock, RFC 3339 in UTC: a `Date` would lose its microseconds. */
   readonly attempted_at: string
   readonly created_at: Date
-  /** Any JSON; `null` too when the stored value is over 64 kB. */
+  /** Any JSON; `null` too when the stored value is over 32 kB. */
   readonly args: unknown
   /** Entries in `errors`; null stands for none, −1 for an array that holds an SQL NULL and so cannot be decoded. */
   readonly error_count: number | null

@@ -9,8 +9,11 @@ import * as ErrorText from "./ErrorText.ts"
 import type { Job, JobState } from "./Job.ts"
 import { JobCancel, JobDiscard, JobSnooze, type Result } from "./Worker.ts"
 
-/** Why this client interrupted an attempt. An interruption that it did not ask for is a failure of the worker. */
-export type InterruptReason = "stop"
+/**
+ * Why this client interrupted an attempt: it stops, or the attempt's time was over. An interruption that it did not ask
+ * for is a failure of the worker.
+ */
+export type InterruptReason = "stop" | { readonly timeout: Duration.Duration }
 
 /** Why an attempt failed, in texts fit for the `errors` column. */
 export interface Failure {
@@ -40,9 +43,12 @@ export const decide = (
   if (Exit.isSuccess(exit)) return { _tag: "Completed", result: exit.value }
   const { cause } = exit
   if (Cause.hasInterruptsOnly(cause)) {
-    return interrupted === "stop"
-      ? { _tag: "Interrupted" }
-      : failed(job, { message: "the attempt was interrupted by the worker itself", trace: "" })
+    if (interrupted === "stop") return { _tag: "Interrupted" }
+    const message =
+      interrupted === undefined
+        ? "the attempt was interrupted by the worker itself"
+        : `the attempt did not end within ${Duration.toSeconds(interrupted.timeout)} seconds`
+    return failed(job, { message, trace: "" })
   }
   const error = Cause.squash(cause)
   if (error instanceof JobSnooze) {

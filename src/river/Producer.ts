@@ -2,7 +2,6 @@
  * Works the jobs of one queue: wait, claim, work, hand over to be settled; and, in the end, stop.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,17 +19,10 @@ import { backoff, Database } from "./Database.ts"
 import type { Job } from "./Job.ts"
 import * as Outcome from "./Outcome.ts"
 import { SoftStop } from "./SoftStop.ts"
-import { traced as inSpan } from "./Spans.ts"
+import { type Attempt, traced as inSpan } from "./Spans.ts"
 import { jobGetAvailable, tables } from "./sql/river_job.ts"
 import { describe, severity, type SqlFault } from "./SqlFault.ts"
 import type { Result, Worker } from "./Worker.ts"
-
-/** The attempt outlasted its worker's timeout. */
-class AttemptTimeout extends Schema.TaggedError<AttemptTimeout>()("AttemptTimeout", { seconds: Schema.Finite }) {
-  override get message() {
-    return `the attempt did not end within ${this.seconds} seconds`
-  }
-}
 
 /** River's wording, for a row that another program left in a shape that no attempt can start from. */
 class UndecodableRow extends Schema.TaggedError<UndecodableRow>()("UndecodableRow", {}) {
@@ -64,7 +56,9 @@ export class Producer extends Context.Service<
       yield* Effect.addFinalizer(() => Effect.forkDetach(Scope.close(jobs, Exit.void)))
       const running = yield* Scope.provide(FiberMap.make<bigint, void, never>(), jobs)
       let free = maxWorkers
-      let interrupted: Outcome.InterruptReason | undefined
+      // Why this client interrupted an attempt: for all that are left at the end of the soft stop, or for one.
+      let stopping: "stop" | undefined
+      const timedOut = new WeakMap<Job, Duration.Duration>()
       const wake = yield* Latch.make(true)
       const slots = yield* Latch.make(true)
 
@@ -103,27 +97,47 @@ export class Producer extends Context.Service<
           const worker = workers.get(job.kind)
           if (worker === undefined) return Effect.void
           free -= 1
-          return FiberMap.run(running, job.id, work(job, worker), { startImmediately: true })
+          return Effect.flatMap(
+            FiberMap.run(running, job.id, work(job, worker), { startImmediately: true }),
+            // Most attempts have ended by now, and need no timer.
+            (fiber) => (fiber.pollUnsafe() === undefined ? limit(job, worker.timeout, fiber) : Effect.void)
+          )
         })
 
+      /** Interrupts the attempt when its time is over. */
+      const limit = (job: Job, timeout: Duration.Duration, fiber: Fiber.Fiber<void>) =>
+        Effect.sleep(timeout).pipe(
+          Effect.andThen(
+            Effect.sync(() => {
+              timedOut.set(job, timeout)
+              fiber.interruptUnsafe()
+            })
+          ),
+          Effect.forkIn(jobs),
+          Effect.map((timer) => fiber.addObserver(() => timer.interruptUnsafe()))
+        )
+
       // 3. Work, then hand over the outcome, also when the attempt fails, dies or is interrupted. The slot is free when
-      //    the work has ended; how much may wait to be settled is another bound.
+      //    the work has ended; how much may wait to be settled is another bound. No generators here: it runs for every
+      //    job.
       const work = (job: Job, worker: Worker) =>
         Effect.uninterruptibleMask((restore) =>
-          Effect.gen(function* () {
-            const startedAt = yield* Clock.currentTimeMillis
-            const attempted = attempt(job, worker, restore)
-            const { exit, span } = traced
-              ? yield* inSpan(job, queue, attempted)
-              : { exit: yield* Effect.exit(attempted), span: undefined }
-            const endedAt = yield* Clock.currentTimeMillis
-            free += 1
-            if (free >= wanted) slots.openUnsafe()
-            const outcome = Outcome.decide(job, exit, interrupted)
-            completer.offer({ job, worker, outcome, startedAt, endedAt, span })
-            if (outcome._tag === "Retry" || outcome._tag === "Discarded" || outcome._tag === "Cancelled") {
-              yield* logFailure(job, outcome)
+          Effect.clockWith((clock) => {
+            const startedAt = clock.currentTimeMillisUnsafe()
+            const end = ({ exit, span }: Attempt) => {
+              free += 1
+              if (free >= wanted) slots.openUnsafe()
+              const timeout = timedOut.get(job)
+              const outcome = Outcome.decide(job, exit, timeout === undefined ? stopping : { timeout })
+              completer.offer({ job, worker, outcome, startedAt, endedAt: clock.currentTimeMillisUnsafe(), span })
+              return outcome._tag === "Retry" || outcome._tag === "Discarded" || outcome._tag === "Cancelled"
+                ? logFailure(job, outcome)
+                : Effect.void
             }
+            const attempted = restore(attempt(job, worker))
+            return traced
+              ? Effect.flatMap(inSpan(job, queue, attempted), end)
+              : Effect.flatMap(Effect.exit(attempted), (exit) => end({ exit, span: undefined }))
           })
         )
 
@@ -168,7 +182,7 @@ export class Producer extends Context.Service<
           yield* Effect.raceFirst(FiberMap.awaitEmpty(running), softStop.over)
           const left = yield* FiberMap.size(running)
           if (left === 0) return
-          interrupted = "stop"
+          stopping = "stop"
           yield* Effect.logWarning(`the soft stop is over: ${left} running jobs are given back`)
           yield* Effect.timeoutOption(FiberMap.clear(running), "1 second")
         })
@@ -182,27 +196,8 @@ export class Producer extends Context.Service<
   )
 }
 
-/**
- * An attempt within its time. A worker that is interrupted may still end in its own way, with a result or a failure:
- * then that counts.
- */
-const attempt = (job: Job, worker: Worker, restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>) =>
-  Effect.suspend((): Effect.Effect<Result, unknown> => {
-    if (job.error_count === -1) return new UndecodableRow()
-    let own: Exit.Exit<Result, unknown> | undefined
-    const work = Effect.onExit(
-      Effect.suspend(() => worker.work(job)),
-      (exit) => Effect.sync(() => void (own = exit))
-    )
-    const seconds = Duration.toSeconds(worker.timeout)
-    const timed = Effect.timeoutOrElse(work, {
-      duration: worker.timeout,
-      orElse: () => new AttemptTimeout({ seconds })
-    })
-    return Effect.flatMap(Effect.exit(restore(timed)), (exit) =>
-      own === undefined || (Exit.isFailure(own) && Cause.hasInterruptsOnly(own.cause)) ? exit : own
-    )
-  })
+const attempt = (job: Job, worker: Worker): Effect.Effect<Result, unknown> =>
+  Effect.suspend(() => (job.error_count === -1 ? new UndecodableRow() : worker.work(job)))
 
 const logFailure = (job: Job, outcome: Extract<Outcome.Outcome, { readonly failure: Outcome.Failure }>) =>
   Effect.logWarning(`attempt failed: ${outcome.failure.message}`).pipe(

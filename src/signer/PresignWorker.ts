@@ -4,18 +4,18 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Results from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import { type Job, JobDiscard, JobSnooze, type Worker } from "../river/index.ts"
+import { type Job, JobDiscard, JobSnooze, type Result, type Worker } from "../river/index.ts"
 import { Credentials } from "./Credentials.ts"
 import * as FileId from "./FileId.ts"
 import * as ObjectKey from "./ObjectKey.ts"
-import { Presigner } from "./Presigner.ts"
+import { Presigner, type PresignError } from "./Presigner.ts"
 import * as S3Presign from "./S3Presign.ts"
 import type { UnusableRequest } from "./UnusableRequest.ts"
 import * as UploadRequests from "./UploadRequests.ts"
 
-/** Tries within an attempt, while the user waits: after 50, 100, 200 and 400 ms. */
+/** Tries within an attempt, while the user waits: at once, then after 50, 100, 200 and 400 ms. */
 const tries = { schedule: Schedule.exponential("50 millis"), times: 4 }
 
 /** Credentials that ended between the claim and the signing cost no attempt. */
@@ -39,16 +39,17 @@ export const make = Effect.fnUntraced(function* (options: {
     Effect.withSpan(presign(key), "s3.presign", { captureStackTrace: false })
   const sign = options.traced ? presignInSpan : presign
 
-  const work = Effect.fnUntraced(function* (job: Job) {
+  // Runs for every job: without generators, and with a schedule only once signing has failed.
+  const work = (job: Job): Effect.Effect<Result, JobDiscard | JobSnooze | PresignError> => {
     const file = fileOf(job)
-    if (Result.isFailure(file)) return yield* new JobDiscard({ message: file.failure.message })
+    if (Results.isFailure(file)) return new JobDiscard({ message: file.failure.message })
     const { file_id, key } = file.success
-    const url = yield* sign(key).pipe(
-      Effect.retry({ ...tries, while: (error) => error._tag === "PresignError" }),
-      Effect.catchTag("CredentialsUnavailable", () => Effect.fail(withoutCredentials))
+    return sign(key).pipe(
+      Effect.catchTag("PresignError", () => Effect.retry(sign(key), { ...tries, while: isPresignError })),
+      Effect.catchTag("CredentialsUnavailable", () => Effect.fail(withoutCredentials)),
+      Effect.map((url) => ({ presigned_url: url, s3_key: key, file_id }))
     )
-    return { presigned_url: url, s3_key: key, file_id }
-  })
+  }
 
   const worker: Worker = {
     kind: S3Presign.kind,
@@ -60,13 +61,15 @@ export const make = Effect.fnUntraced(function* (options: {
   return worker
 })
 
+const isPresignError = (error: { readonly _tag: string }) => error._tag === "PresignError"
+
 /** Which file the job is about, and where it goes; or why it can go nowhere. */
 export const fileOf = (
   job: Pick<Job, "args" | "created_at">
-): Result.Result<{ readonly file_id: FileId.FileId; readonly key: ObjectKey.ObjectKey }, UnusableRequest> =>
-  Result.flatMap(S3Presign.parse(job.args), (args) =>
-    Result.flatMap(FileId.parseRequestId(args.request_id), (requestId) => {
+): Results.Result<{ readonly file_id: FileId.FileId; readonly key: ObjectKey.ObjectKey }, UnusableRequest> =>
+  Results.flatMap(S3Presign.parse(job.args), (args) =>
+    Results.flatMap(FileId.parseRequestId(args.request_id), (requestId) => {
       const file_id = FileId.make(requestId, job.created_at.getTime())
-      return Result.map(ObjectKey.make({ ...args, file_id }), (key) => ({ file_id, key }))
+      return Results.map(ObjectKey.make({ ...args, file_id }), (key) => ({ file_id, key }))
     })
   )

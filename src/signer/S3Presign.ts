@@ -24,7 +24,7 @@ export const parse = (args: unknown): Result.Result<Args, UnusableRequest> =>
   Result.mapError(decode(args), () => {
     const fields = typeof args === "object" && args !== null ? (args as Readonly<Record<string, unknown>>) : undefined
     if (fields === undefined || Array.isArray(args)) {
-      const what = args === null ? "null, or larger than 64 kB" : `of the JSON type ${jsonType(args)}`
+      const what = args === null ? "null, or larger than 32 kB" : `of the JSON type ${jsonType(args)}`
       return new UnusableRequest({ field: "args", message: `the job's args are ${what}, not the object of an upload` })
     }
     const field = Object.keys(Args.fields).find((name) => typeof fields[name] !== "string") ?? "args"

@@ -54,7 +54,13 @@ const settlement = (job: Job, kind: Worker, outcome: Outcome, overrides: Partial
 const settle = Effect.fnUntraced(function* (batch: ReadonlyArray<Settlement>, clientId = "one") {
   const sql = yield* SqlClient.SqlClient
   assert.isTrue(batch.every((member) => sameStatement(member, batch[0]!)))
-  return yield* writer(sql, metadata, clientId, [batch[0]!.worker])(batch)
+  const verdicts = yield* writer(sql, metadata, clientId, [batch[0]!.worker])(batch)
+  const claims = batch.map(({ job }) => `${job.id} ${job.attempted_at}`)
+  assert.includeMembers(
+    claims,
+    verdicts.map(({ attempted_at, id }) => `${id} ${attempted_at}`)
+  )
+  return verdicts.map(({ id, verdict }) => ({ id, verdict }))
 })
 
 const settleOne = (job: Job, kind: Worker, outcome: Outcome, overrides: Partial<Settlement> = {}) =>

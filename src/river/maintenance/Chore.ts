@@ -1,6 +1,7 @@
 /**
  * The shape of all maintenance: a statement that is run again and again by every replica, in batches.
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -59,6 +60,7 @@ export const run = Effect.fnUntraced(function* (chore: Chore) {
     } while (more)
     if (changed > 0) yield* chore.afterwards(changed)
   }).pipe(
+    Effect.catchDefect((defect) => Effect.logError(`could not ${chore.name}`, Cause.die(defect))),
     Effect.catch((fault) =>
       severity(fault) === "outage" ? Effect.void : Effect.logError(`could not ${chore.name}: ${describe(fault)}`)
     )

@@ -6,8 +6,8 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Job } from "../Job.ts"
 
-/** The largest `args` that are read, in bytes as stored; beyond, a claim returns null for them. */
-const argsLimit = 65_536
+/** The largest `args` that are read, in bytes as stored, compressed; beyond, a claim returns null for them. */
+const argsLimit = 32_768
 
 /** A schema's objects, quoted: every name in every statement carries its schema. */
 export const tables = (schema: string) => {

@@ -110,7 +110,7 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
         end as state
       from ${river_job} j cross join input i
       where j.state = 'running' and j.queue = i.queue and j.kind = i.kind
-        and j.attempted_at < now() - case
+        and coalesce(j.attempted_at, j.created_at) < now() - case
           when j.attempted_by[cardinality(j.attempted_by)] ~ i.client_pattern then i.stuck_after
           else i.stuck_after_elsewhere
         end
@@ -120,7 +120,10 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
       limit (select batch from input)
       for update of j skip locked
     ),
-    member as (select *, state in ('cancelled', 'discarded') as dead from stuck),
+    member as (
+      select id, tid, attempt, state, state <> 'available' as dead, case when state <> 'available' then key end as key
+      from stuck
+    ),
     target as materialized (select m.*, ${free} as free, ${row} as row_tid from member m ${lookup}),
     done as (
       update ${river_job} j set

@@ -43,6 +43,8 @@ export interface JobChanged extends Ended {
  */
 export interface Verdict {
   readonly id: bigint
+  /** With the id, which claim it was: a batch may hold an old and a new claim of one job. */
+  readonly attempted_at: string
   readonly verdict: "busy" | "lost" | "missing" | "already"
 }
 
@@ -85,30 +87,32 @@ export const jobSetStateCompleted = (
       returning i.*
     ),
     applied as (${apply("onCompleted", "done")})
-    select i.id, case when exists (select from ${river_job} j where ${fence}) then 'busy' else 'lost' end as verdict
+    select i.id, i.attempted_at, case when exists (select from ${river_job} j where ${fence}) then 'busy' else 'lost' end as verdict
     from input i where i.id not in (select id from done)
-    union all select id, 'missing' from done where not found
-    union all select id, 'already' from done where found and row_tid is not null and id not in (select id from applied)`)
+    union all select id, attempted_at, 'missing' from done where not found
+    union all select id, attempted_at, 'already' from done where found and row_tid is not null and id not in (select id from applied)`)
 
   return (clientId: string, members: ReadonlyArray<JobCompleted>): Effect.Effect<ReadonlyArray<Verdict>, SqlError> =>
     sql<Verdict>`
       with input as materialized (
         select *, ${clientId}::text as client_id, ${`JobCancelError: ${effect?.missing ?? ""}`}::text as missing
-        from unnest(${sql.join(
-          ", ",
-          false
-        )([
-          sql`${members.map(({ job }) => job.id)}::bigint[]`,
-          sql`${members.map(({ job }) => job.attempt)}::int[]`,
-          sql`${members.map(({ job }) => job.attempted_at)}::text[]`,
-          sql`${members.map(({ age }) => age)}::int[]`,
-          sql`${members.map(({ metadata }) => (metadata === undefined ? "" : JSON.stringify(metadata)))}::text[]`,
-          ...names.map(
-            (name) => sql`${members.map(({ result }) => result[name] ?? "")}::${sql.literal(types[name] ?? "text")}[]`
-          )
+        from unnest(${arrays(sql, [
+          ["bigint", members.map(({ job }) => job.id)],
+          ["int", members.map(({ job }) => job.attempt)],
+          ["text", members.map(({ job }) => job.attempted_at)],
+          ["int", members.map(({ age }) => age)],
+          ["text", members.map(({ metadata }) => (metadata === undefined ? "" : JSON.stringify(metadata)))],
+          ...names.map((name) => [types[name] ?? "text", members.map(({ result }) => result[name] ?? "")] as const)
         ])}) as i(${inputs})
       ),${statement}`
 }
+
+/**
+ * One array a column, as scalar subqueries: so the planner does not see how long they are, and plans the first batch as
+ * well as the thousandth.
+ */
+const arrays = (sql: SqlClient, columns: ReadonlyArray<readonly [type: string, values: ReadonlyArray<unknown>]>) =>
+  sql.join(", ", false)(columns.map(([type, values]) => sql`(select ${values}::${sql.literal(type)}[])`))
 
 /** Writes every other outcome, and applies the kind's `onDead` to jobs that end `discarded` or `cancelled`. */
 export const jobSetStateChanged = (
@@ -119,8 +123,9 @@ export const jobSetStateChanged = (
   const { apply, free, key, lookup, row } = effectSql(effect)
   const statement = sql.literal(`
     member as materialized (
-      select i.*, l.tid, l.key, l.cancel, case when l.cancel then 'cancelled' else i.wanted end as state,
+      select i.*, l.tid, l.cancel, case when l.cancel then 'cancelled' else i.wanted end as state,
         l.cancel or i.wanted in ('cancelled', 'discarded') as dead,
+        case when l.cancel or i.wanted in ('cancelled', 'discarded') then l.key end as key,
         case when l.cancel then 'the job was cancelled' else i.reason end as message
       from (select * from input order by id) i
       cross join lateral (
@@ -146,33 +151,35 @@ export const jobSetStateChanged = (
     ),
     dead as (select * from done where dead),
     applied as (${apply("onDead", "dead")})
-    select i.id, case when exists (select from ${river_job} j where ${fence}) then 'busy' else 'lost' end as verdict
+    select i.id, i.attempted_at, case when exists (select from ${river_job} j where ${fence}) then 'busy' else 'lost' end as verdict
     from input i where i.id not in (select id from done)`)
 
   return (clientId: string, members: ReadonlyArray<JobChanged>): Effect.Effect<ReadonlyArray<Verdict>, SqlError> => {
-    const text = (of: (member: JobChanged) => string | undefined) => members.map((member) => of(member) ?? "")
     return sql<Verdict>`
       with input as materialized (
-        select *, ${clientId}::text as client_id from unnest(
-          ${members.map(({ job }) => job.id)}::bigint[], ${members.map(({ job }) => job.attempt)}::int[],
-          ${text(({ job }) => job.attempted_at)}::text[], ${members.map(({ age }) => age)}::int[],
-          ${text(({ change }) => change.state)}::text[], ${members.map(({ change }) => change.attempt ?? -1)}::int[],
-          ${text(({ change }) => (change.delay === undefined ? undefined : millis(change.delay)))}::text[],
-          ${text(errorJson)}::text[], ${text(({ change }) => change.message)}::text[], ${text(metadataJson)}::text[]
-        ) as i(id, attempt, attempted_at, age, wanted, new_attempt, delay, error, reason, metadata)
+        select *, ${clientId}::text as client_id from unnest(${arrays(sql, [
+          ["bigint", members.map(({ job }) => job.id)],
+          ["int", members.map(({ job }) => job.attempt)],
+          ["text", members.map(({ job }) => job.attempted_at)],
+          ["int", members.map(({ age }) => age)],
+          ["text", members.map(({ change }) => change.state)],
+          ["int", members.map(({ change }) => change.attempt ?? -1)],
+          ["text", members.map(({ change }) => (change.delay === undefined ? "" : millis(change.delay)))],
+          ["text", members.map(errorJson)],
+          ["text", members.map(({ change }) => change.message ?? "")],
+          ["text", members.map(metadataJson)]
+        ])}) as i(id, attempt, attempted_at, age, wanted, new_attempt, delay, error, reason, metadata)
       ),${statement}`
   }
 }
 
 const errorJson = ({ change, job, startedAt }: JobChanged) =>
   change.error === undefined
-    ? undefined
+    ? ""
     : JSON.stringify({ at: new Date(startedAt).toISOString(), attempt: job.attempt, ...change.error })
 
 const metadataJson = ({ change, metadata }: JobChanged) =>
-  change.metadata === undefined && metadata === undefined
-    ? undefined
-    : JSON.stringify({ ...metadata, ...change.metadata })
+  change.metadata === undefined && metadata === undefined ? "" : JSON.stringify({ ...metadata, ...change.metadata })
 
 const millis = (duration: Duration.Duration) => String(Math.round(Duration.toMillis(duration)))
 
