@@ -14,6 +14,8 @@ interface Found {
   readonly name: string
   readonly exists: boolean
   readonly usable: boolean | null
+  /** Whether row-level security applies to this role. */
+  readonly guarded: boolean | null
   /** Whether it has the newest column that the worker needs. */
   readonly current: boolean
 }
@@ -30,6 +32,7 @@ export const layer = (schema: string) =>
       const rows = yield* runPatiently(sql<Found>`
         select t.name, to_regclass(t.name) is not null as exists,
           has_table_privilege(to_regclass(t.name), 'SELECT') and has_table_privilege(to_regclass(t.name), 'UPDATE') as usable,
+          row_security_active(to_regclass(t.name)) as guarded,
           exists (select from pg_catalog.pg_attribute a
             where a.attrelid = to_regclass(t.name) and a.attname = t.newest and not a.attisdropped) as current
         from (values (${jobs}::text, 'unique_states'::text), (${requestTable(schema)}, 'error_message')) t(name, newest)
@@ -54,6 +57,14 @@ export const layer = (schema: string) =>
       if (closed.length > 0) {
         return yield* new UnfitDatabase({
           message: `the database role may not SELECT and UPDATE ${closed.join(" and ")}: grant it both`
+        })
+      }
+      const guarded = rows.filter((row) => row.guarded === true).map(({ name }) => name)
+      if (guarded.length > 0) {
+        return yield* new UnfitDatabase({
+          message:
+            `row-level security applies to the database role on ${guarded.join(" and ")}, and a hidden row looks like ` +
+            "a deleted one: give the role BYPASSRLS, or let it own the table"
         })
       }
     })

@@ -48,6 +48,8 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
     signalled = true
     fiber.interruptUnsafe(fiber.id)
   }
+  // Whoever reads the log may go away; the work goes on.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {})
   process.on("SIGINT", onSignal(130)).on("SIGTERM", onSignal(143))
   fiber.addObserver((exit) => teardown(exit, (status) => process.exit(status)))
 })

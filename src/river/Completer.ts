@@ -17,6 +17,7 @@ import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { ClientConfig } from "./ClientConfig.ts"
 import { Database } from "./Database.ts"
 import * as ErrorText from "./ErrorText.ts"
+import type { Job } from "./Job.ts"
 import * as Outcome from "./Outcome.ts"
 import { sameStatement, type Settlement, writer } from "./Settlement.ts"
 import { SoftStop } from "./SoftStop.ts"
@@ -30,8 +31,14 @@ const lanes = 2
 /** Members of one statement. */
 const batchSize = 1000
 
-/** A member whose row somebody else holds is tried again after this. */
-const busyPause = Duration.millis(100)
+/** A member whose row somebody else holds is tried again after this, in milliseconds, and later when there are many. */
+const busyPause = 100
+
+/** Milliseconds after which such a wait is worth a line in the log. */
+const busyNoted = 5000
+
+/** So many may wait for rows that somebody else holds before claiming stops. */
+const busyLimit = 10_000
 
 /** With the connection up, a deadlock or a lost race is tried again for this long before the batch is halved. */
 const contention = Schedule.exponential("10 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "2 seconds" }))
@@ -60,12 +67,13 @@ export class Completer extends Context.Service<
       const { clientId, schema, workers } = yield* ClientConfig
       const database = yield* Database
       const softStop = yield* SoftStop
-      const write = writer(database.sql, tables(schema), clientId, workers)
+      const { warmUp, write } = writer(database.sql, tables(schema), clientId, workers)
 
       // What waits for a statement, what one carries, and what pauses because somebody else holds its row.
       let waiting: Array<Settlement> = []
       const inFlight = new Set<Settlement>()
       const pausing = new Set<Settlement>()
+      const noted = new WeakSet<Job>()
       const offered = yield* Latch.make()
       const settled = yield* Latch.make()
 
@@ -89,19 +97,23 @@ export class Completer extends Context.Service<
         return batch
       }
 
-      const pause = (settlement: Settlement) =>
-        Effect.suspend(() => {
-          pausing.add(settlement)
-          // Not in the scope: its end would cut the pause short, and a stop would wait for this one until it is over.
-          return Effect.forkDetach(
-            Effect.andThen(
-              Effect.sleep(busyPause),
-              Effect.sync(() => {
-                if (pausing.delete(settlement)) offer(settlement)
-              })
-            )
+      const pause = Effect.fnUntraced(function* (settlement: Settlement) {
+        const waited = (yield* Clock.currentTimeMillis) - settlement.endedAt
+        if (waited > busyNoted && !noted.has(settlement.job)) {
+          noted.add(settlement.job)
+          yield* Effect.logWarning("a result waits for a row that another transaction holds", lost(settlement))
+        }
+        pausing.add(settlement)
+        // Not in the scope: its end would cut the pause short, and a stop would wait for this one until it is over.
+        yield* Effect.forkDetach(
+          Effect.andThen(
+            Effect.sleep(Duration.millis(busyPause + pausing.size / 5)),
+            Effect.sync(() => {
+              if (pausing.delete(settlement)) offer(settlement)
+            })
           )
-        })
+        )
+      })
 
       /** One statement for the batch, and what it says of its members. */
       const attempt = Effect.fnUntraced(function* (batch: ReadonlyArray<Settlement>) {
@@ -120,6 +132,11 @@ export class Completer extends Context.Service<
             yield* Effect.logInfo("a late result was dropped: its claim is no longer current", lost(member))
           if (verdict === "missing")
             yield* Effect.logWarning(`job cancelled: ${member.worker.effect?.missing}`, lost(member))
+          if (verdict === "unwritten")
+            yield* Effect.logWarning(
+              `job completed, but a trigger or a policy kept ${member.worker.effect?.table} unwritten`,
+              lost(member)
+            )
           if (verdict !== "busy") yield* recordSettled(member, verdict)
         }
       })
@@ -159,13 +176,15 @@ export class Completer extends Context.Service<
       })
       const fibers = yield* Effect.forEach(Array.from({ length: lanes }), () => Effect.forkScoped(Effect.forever(lane)))
 
+      yield* Effect.forkScoped(Effect.ignore(database.run(warmUp)))
+
       const unsettled = () => waiting.length + inFlight.size + pausing.size
 
       const room = (limit: number): Effect.Effect<void> =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           const overdue = (settlement: Settlement) => now - settlement.endedAt > 1000
           const stalled = waiting.some(overdue) || [...inFlight].some(overdue)
-          if (waiting.length + inFlight.size < limit && pausing.size < batchSize && !stalled) return Effect.void
+          if (waiting.length + inFlight.size < limit && pausing.size < busyLimit && !stalled) return Effect.void
           settled.closeUnsafe()
           return Effect.andThen(Effect.timeoutOption(settled.await, "1 second"), room(limit))
         })
@@ -183,7 +202,7 @@ export class Completer extends Context.Service<
         pausing.clear()
         const batch = Effect.gen(function* () {
           if (waiting.length === 0) {
-            yield* Effect.sleep(busyPause)
+            yield* Effect.sleep(Duration.millis(busyPause))
             waiting.push(...pausing)
             pausing.clear()
           }

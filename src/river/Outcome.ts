@@ -72,8 +72,8 @@ const traceOf = (cause: Cause.Cause<unknown>, error: unknown): string =>
     ? ErrorText.cleanTrace(error instanceof Error && error.stack ? error.stack : ErrorText.messageOf(error))
     : ""
 
-/** How many stored errors a job has after this attempt's own. */
-export const failures = (job: Job): number => Math.max(0, job.error_count ?? 0) + 1
+/** How many stored errors a job has after this attempt's own; where they cannot be counted, its attempts. */
+export const failures = (job: Job): number => (job.error_count === -1 ? job.attempt : (job.error_count ?? 0) + 1)
 
 /** A wait no longer than this needs no scheduler: the job is `available` at once, due in the future. */
 const schedulerInterval = Duration.seconds(5)

@@ -37,7 +37,7 @@ export const sameStatement = (a: Settlement, b: Settlement): boolean =>
   (a.outcome._tag === "Completed") === (b.outcome._tag === "Completed") &&
   a.withoutEffect === b.withoutEffect
 
-/** Makes the function that writes a batch whose members agree in {@link sameStatement}; its statements are built once. */
+/** Makes what writes a batch whose members agree in {@link sameStatement}; the statements are built once. */
 export const writer = (sql: SqlClient, tables: Tables, clientId: string, workers: ReadonlyArray<Worker>) => {
   const statements = new Map(
     workers.map((worker) => [
@@ -50,7 +50,10 @@ export const writer = (sql: SqlClient, tables: Tables, clientId: string, workers
     ])
   )
 
-  return Effect.fnUntraced(function* (
+  /** Completes nothing: the first real batch then finds its statement planned and its code compiled. */
+  const warmUp = Effect.forEach(statements.values(), ({ completed }) => completed(clientId, []), { discard: true })
+
+  const write = Effect.fnUntraced(function* (
     batch: ReadonlyArray<Settlement>
   ): Effect.fn.Return<ReadonlyArray<Verdict>, SqlError> {
     const first = batch[0]
@@ -76,6 +79,8 @@ export const writer = (sql: SqlClient, tables: Tables, clientId: string, workers
     )
     return yield* (first.withoutEffect === true ? of.changedAlone : of.changed)(clientId, changed)
   })
+
+  return { warmUp, write }
 }
 
 const ended = ({ endedAt, job, withoutMetadata }: Settlement, now: number) => ({

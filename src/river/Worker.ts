@@ -30,6 +30,10 @@ export interface RowEffect {
   readonly table: string
   /** The row's primary key, from `j.args`; it must yield null, not fail, where the args name none. */
   readonly key: string
+  /** The same from the args that an attempt was given: its result is for this row, whatever became of the args since. */
+  readonly keyOf: (args: unknown) => string | undefined
+  /** The key's type. */
+  readonly keyType: string
   /** The primary key's column. */
   readonly id: string
   /** Names and types of a result's columns. */

@@ -2,6 +2,7 @@
  * The row of `file_upload_requests` that a job is about, and what the job's end writes into it.
  */
 import type { RowEffect } from "../river/index.ts"
+import { isUuid } from "./FileId.ts"
 
 /** A schema's request table, quoted. */
 export const table = (schema: string): string => `"${schema.replaceAll('"', '""')}".file_upload_requests`
@@ -15,6 +16,11 @@ export const effect = (schema: string): RowEffect => ({
   id: "id",
   key: `case when j.args ->> 'request_id' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
     then (j.args ->> 'request_id')::uuid end`,
+  keyOf: (args) => {
+    const id = typeof args === "object" && args !== null && "request_id" in args ? args.request_id : undefined
+    return typeof id === "string" && isUuid(id) ? id : undefined
+  },
+  keyType: "uuid",
   columns: { presigned_url: "text", s3_key: "text", file_id: "uuid" },
   missing: "the upload request of this job does not exist (any more)",
   onCompleted: {

@@ -54,7 +54,7 @@ const settlement = (job: Job, kind: Worker, outcome: Outcome, overrides: Partial
 const settle = Effect.fnUntraced(function* (batch: ReadonlyArray<Settlement>, clientId = "one") {
   const sql = yield* SqlClient.SqlClient
   assert.isTrue(batch.every((member) => sameStatement(member, batch[0]!)))
-  const verdicts = yield* writer(sql, metadata, clientId, [batch[0]!.worker])(batch)
+  const verdicts = yield* writer(sql, metadata, clientId, [batch[0]!.worker]).write(batch)
   const claims = batch.map(({ job }) => `${job.id} ${job.attempted_at}`)
   assert.includeMembers(
     claims,
@@ -601,6 +601,72 @@ layer(riverDatabase, { excludeTestServices: true })("a kind's own row", (it) => 
     })
   )
 
+  it.effect("gets the result that was made for it, also when the jobs' args were changed meanwhile", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const kind = itemWorker()
+      const [one, other] = [yield* insertItem(kind), yield* insertItem(kind)]
+      const jobs = yield* claim(kind)
+      yield* sql`UPDATE metadata.river_job j SET args = o.args FROM metadata.river_job o
+        WHERE j.id IN (${one.job}, ${other.job}) AND o.id = ${one.job} + ${other.job} - j.id`
+
+      yield* settle([
+        yield* settlement(jobs[0]!, kind, completed("for one")),
+        yield* settlement(jobs[1]!, kind, completed("for other"))
+      ])
+
+      assert.deepInclude(yield* getItem(one.item), { answer: "for one", writes: 1 })
+      assert.deepInclude(yield* getItem(other.item), { answer: "for other", writes: 1 })
+    })
+  )
+
+  it.effect("is told from a row at the same place in another part of a partitioned table", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const table = "app.parted"
+      yield* sql.unsafe(
+        `CREATE TABLE ${table} (LIKE app.item INCLUDING DEFAULTS, PRIMARY KEY (id)) PARTITION BY HASH (id)`
+      )
+      for (const part of [0, 1, 2, 3]) {
+        yield* sql.unsafe(
+          `CREATE TABLE ${table}_${part} PARTITION OF ${table} FOR VALUES WITH (MODULUS 4, REMAINDER ${part})`
+        )
+      }
+      yield* sql.unsafe(`INSERT INTO ${table} (id) SELECT 'part_' || n FROM generate_series(1, 40) n`)
+      const kind = itemWorker(undefined, { effect: { ...itemEffect, table } })
+      for (let n = 1; n <= 20; n++) yield* insertJob(kind, { args: { item: `part_${n}` } })
+
+      const jobs = yield* claim(kind)
+      yield* settle(
+        yield* Effect.forEach(jobs, (job) =>
+          settlement(job, kind, completed((job.args as { readonly item: string }).item))
+        )
+      )
+
+      const rows = yield* sql.unsafe<{ readonly id: string; readonly answer: string | null }>(
+        `SELECT id, answer FROM ${table} ORDER BY id`
+      )
+      assert.isTrue(rows.every(({ answer, id }) => (Number(id.slice(5)) <= 20 ? answer === id : answer === null)))
+    })
+  )
+
+  it.effect("that a trigger keeps from being written is reported as such", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const table = "app.stubborn"
+      yield* sql.unsafe(`CREATE TABLE ${table} (LIKE app.item INCLUDING DEFAULTS, PRIMARY KEY (id))`)
+      yield* sql.unsafe(`CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$`)
+      yield* sql.unsafe(`CREATE TRIGGER refuse BEFORE UPDATE ON ${table} FOR EACH ROW EXECUTE FUNCTION app.refuse()`)
+      yield* sql.unsafe(`INSERT INTO ${table} (id) VALUES ('it')`)
+      const kind = itemWorker(undefined, { effect: { ...itemEffect, table } })
+      const id = yield* insertJob(kind, { args: { item: "it" } })
+
+      const verdicts = yield* settleOne(yield* claimOne(kind), kind, completed("yes"))
+
+      assert.deepEqual(verdicts, [{ id, verdict: "unwritten" }])
+    })
+  )
+
   it.effect("that is answered is never written again, neither by a result nor by a failure", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -713,7 +779,7 @@ layer(riverDatabase, { excludeTestServices: true })("a stranger's lock", (it) =>
   )
 
   /**
-   * A kind whose key is computed after the statement has its snapshot and before it looks at the kind's rows, and only
+   * A kind whose condition is judged after the statement has its snapshot and before it locks the kind's rows, and only
    * when `meanwhile` has been committed in between.
    */
   const duringSettle = Effect.fnUntraced(function* (
@@ -723,7 +789,12 @@ layer(riverDatabase, { excludeTestServices: true })("a stranger's lock", (it) =>
     const sql = yield* SqlClient.SqlClient
     yield* sql`CREATE OR REPLACE FUNCTION app.slow_key(key text) RETURNS text LANGUAGE plpgsql AS
       $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN key; END $$`
-    const kind = itemWorker(undefined, { effect: { ...itemEffect, key: "app.slow_key(j.args ->> 'item')" } })
+    const kind = itemWorker(undefined, {
+      effect: {
+        ...itemEffect,
+        onCompleted: { ...itemEffect.onCompleted, where: "app.slow_key(r.status) <> 'answered'" }
+      }
+    })
     const { item, job: id } = yield* insertItem(kind)
     const member = yield* settlement(yield* claimOne(kind), kind, outcome)
     const gate = yield* beginElsewhere(["SELECT pg_advisory_xact_lock(42)"])

@@ -58,6 +58,11 @@ export const itemEffect: RowEffect = {
   table: "app.item",
   id: "id",
   key: "j.args ->> 'item'",
+  keyOf: (args) => {
+    const item = typeof args === "object" && args !== null && "item" in args ? args.item : undefined
+    return item === undefined || item === null ? undefined : String(item)
+  },
+  keyType: "text",
   columns: { answer: "text", number: "int" },
   missing: "the item of this job does not exist",
   onCompleted: {

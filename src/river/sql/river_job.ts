@@ -6,7 +6,7 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Job } from "../Job.ts"
 
-/** The largest `args` that are read, in bytes as stored, compressed; beyond, a claim returns null for them. */
+/** The longest `args` that are read, in characters; beyond, a claim returns null for them. Most need no measuring. */
 const argsLimit = 32_768
 
 /** A schema's objects, quoted: every name in every statement carries its schema. */
@@ -34,8 +34,8 @@ export interface JobGetAvailable {
  * left alone.
  *
  * The update goes by the ids of an array, which leaves the planner no choice but the primary key. `attempted_by` keeps
- * its last 100 entries. An `attempt` at the end of its range stays there, and an array of arrays, which can be neither
- * searched nor appended to, is not touched: one odd row must not fail the claim.
+ * its last 100 entries. An `attempt` at the end of its range stays there, and an array of arrays, which can be
+ * neither searched nor appended to, starts afresh: one odd row must not fail the claim.
  */
 export const jobGetAvailable = (
   sql: SqlClient,
@@ -43,7 +43,7 @@ export const jobGetAvailable = (
   { detailed }: { readonly detailed: boolean }
 ) => {
   const table = sql.literal(river_job)
-  const detail = sql.literal(detailed ? ", j.priority, j.scheduled_at, j.tags::text[] as tags" : "")
+  const detail = sql.literal(detailed ? ", j.priority, j.scheduled_at, to_jsonb(j.tags) as tags" : "")
   return ({ clientId, kinds, limit, queue }: JobGetAvailable): Effect.Effect<ReadonlyArray<Job>, SqlError> =>
     sql<Job>`
       with candidate as materialized (
@@ -57,12 +57,13 @@ export const jobGetAvailable = (
         state = 'running',
         attempt = least(j.attempt::int + 1, 32767),
         attempted_at = now(),
-        attempted_by = case when array_ndims(j.attempted_by) > 1 then j.attempted_by else array_append(
+        attempted_by = case when array_ndims(j.attempted_by) > 1 then array[${clientId}::text] else array_append(
           j.attempted_by[greatest(1, coalesce(cardinality(j.attempted_by), 0) - 98) :], ${clientId}::text) end
       where j.id = any(array(select id from candidate))
       returning j.id, j.kind, j.attempt, j.max_attempts, j.created_at,
         to_char(j.attempted_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as attempted_at,
-        case when pg_column_size(j.args) <= ${sql.literal(String(argsLimit))} then j.args end as args,
+        case when pg_column_size(j.args) <= ${sql.literal(String(argsLimit))}
+          and (pg_column_compression(j.args) is null or length(j.args::text) <= ${sql.literal(String(argsLimit))}) then j.args end as args,
         case
           when j.errors is null then null
           when array_ndims(j.errors) > 1 then -1

@@ -63,8 +63,8 @@ export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Ki
         metadata = case when t.dead and jsonb_typeof(j.metadata) = 'object'
           then j.metadata || '{"unique_key_conflict": "scheduler_discarded"}' else j.metadata end
       from target t
-      where j.ctid = t.tid and (t.free or not t.dead)
-      returning t.id, t.dead, t.row_tid, 'another job with the same unique key took its place' as message
+      where j.ctid = t.tid and j.id = t.id and (t.free or not t.dead)
+      returning t.id, t.dead, t.key, t.row_tid, 'another job with the same unique key took its place' as message
     ),
     dead as (select * from done where dead),
     applied as (${apply("onDead", "dead")})
@@ -96,7 +96,7 @@ export interface JobRescue {
  *
  * It counts as a failed attempt, with River's error text and `river:rescue_count`, except that the job is available
  * again at once, because its user is waiting. At the last attempt it is discarded; a job that somebody asked to cancel
- * is cancelled.
+ * is cancelled. A job whose own row somebody holds is left for later: its client may be alive and waiting for that row.
  */
 export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables, { effect, kind }: Kind) => {
   const { apply, free, key, lookup, row } = effectSql(effect)
@@ -115,22 +115,18 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
           else i.stuck_after_elsewhere
         end
         and j.id <> all(i.held)
-        and coalesce(array_ndims(j.errors), 1) = 1
       order by j.id
       limit (select batch from input)
       for update of j skip locked
     ),
-    member as (
-      select id, tid, attempt, state, state <> 'available' as dead, case when state <> 'available' then key end as key
-      from stuck
-    ),
+    member as (select *, state <> 'available' as dead from stuck),
     target as materialized (select m.*, ${free} as free, ${row} as row_tid from member m ${lookup}),
     done as (
       update ${river_job} j set
         state = t.state::${river_job_state},
-        errors = array_append(j.errors, jsonb_build_object(
+        errors = case when array_ndims(j.errors) > 1 then j.errors else array_append(j.errors, jsonb_build_object(
           'at', to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-          'attempt', j.attempt, 'error', 'Stuck job rescued by JobRescuer', 'trace', '')),
+          'attempt', j.attempt, 'error', 'Stuck job rescued by JobRescuer', 'trace', '')) end,
         finalized_at = case when t.dead then now() end,
         scheduled_at = case when t.dead then j.scheduled_at else now() end,
         metadata = case when jsonb_typeof(j.metadata) <> 'object' then j.metadata
@@ -138,8 +134,8 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
             when jsonb_typeof(j.metadata -> 'river:rescue_count') = 'number'
             then trunc((j.metadata ->> 'river:rescue_count')::numeric) else 0 end) end
       from target t
-      where j.ctid = t.tid and (t.free or not t.dead)
-      returning t.id, t.dead, t.row_tid, case t.state when 'cancelled' then 'the job was cancelled'
+      where j.ctid = t.tid and j.id = t.id and t.free
+      returning t.id, t.dead, t.key, t.row_tid, case t.state when 'cancelled' then 'the job was cancelled'
         else 'the job was given up: its worker was lost in each of ' || t.attempt || ' attempts' end as message
     ),
     dead as (select * from done where dead),

@@ -40,12 +40,13 @@ export interface JobChanged extends Ended {
  *
  * `busy`: somebody holds the job's or the kind's row, try again. `lost`: the claim is no longer current, nothing was
  * written. `missing`: the kind's row is gone, the job is cancelled. `already`: settled, the kind's row needed no write.
+ * `unwritten`: settled, and something of the table's own, a trigger or a policy, kept the row from being written.
  */
 export interface Verdict {
   readonly id: bigint
   /** With the id, which claim it was: a batch may hold an old and a new claim of one job. */
   readonly attempted_at: string
-  readonly verdict: "busy" | "lost" | "missing" | "already"
+  readonly verdict: "busy" | "lost" | "missing" | "already" | "unwritten"
 }
 
 /** Holds while the row `j` is still the claim `i` of the client. The state is compared as text so that no index on it is used. */
@@ -63,19 +64,19 @@ export const jobSetStateCompleted = (
   { river_job, river_job_state }: Tables,
   effect: RowEffect | undefined
 ) => {
-  const { apply, found, free, key, lookup, row } = effectSql(effect)
+  const { apply, found, free, lookup, open, row, subject } = effectSql(effect)
   const types = effect?.columns ?? {}
   const names = Object.keys(types)
   const missing = `jsonb_build_object('at', ${utc("j.attempted_at")}, 'attempt', i.attempt, 'error', i.missing, 'trace', '')`
-  const inputs = sql.literal(["id", "attempt", "attempted_at", "age", "metadata", ...names].join(", "))
+  const inputs = sql.literal(["id", "attempt", "attempted_at", "age", "metadata", "subject", ...names].join(", "))
   const statement = sql.literal(`
     member as materialized (
-      select i.*, l.tid, l.key from (select * from input order by id) i
+      select i.*, l.tid, ${subject} as key from (select * from input order by id) i
       cross join lateral (
-        select j.ctid as tid, ${key} as key from ${river_job} j where ${fence} for update skip locked
+        select j.ctid as tid from ${river_job} j where ${fence} for update skip locked
       ) l
     ),
-    target as materialized (select m.*, ${found} as found, ${free} as free, ${row} as row_tid from member m ${lookup}),
+    target as materialized (select m.*, ${found} as found, ${open} as open, ${free} as free, ${row} as row_tid from member m ${lookup}),
     done as (
       update ${river_job} j set
         state = (case when i.found then 'completed' else 'cancelled' end)::${river_job_state},
@@ -83,14 +84,16 @@ export const jobSetStateCompleted = (
         errors = case when i.found then j.errors else array_append(j.errors, ${missing}) end,
         metadata = ${merge}
       from target i
-      where j.ctid = i.tid and i.free
+      where j.ctid = i.tid and j.id = i.id and i.free
       returning i.*
     ),
     applied as (${apply("onCompleted", "done")})
     select i.id, i.attempted_at, case when exists (select from ${river_job} j where ${fence}) then 'busy' else 'lost' end as verdict
     from input i where i.id not in (select id from done)
     union all select id, attempted_at, 'missing' from done where not found
-    union all select id, attempted_at, 'already' from done where found and row_tid is not null and id not in (select id from applied)`)
+    union all select id, attempted_at,
+      case when open and row_tid not in (select row_tid from applied) then 'unwritten' else 'already' end
+    from done where found and row_tid is not null and id not in (select id from applied)`)
 
   return (clientId: string, members: ReadonlyArray<JobCompleted>): Effect.Effect<ReadonlyArray<Verdict>, SqlError> =>
     sql<Verdict>`
@@ -102,6 +105,7 @@ export const jobSetStateCompleted = (
           ["text", members.map(({ job }) => job.attempted_at)],
           ["int", members.map(({ age }) => age)],
           ["text", members.map(({ metadata }) => (metadata === undefined ? "" : JSON.stringify(metadata)))],
+          ["text", members.map(({ job }) => effect?.keyOf(job.args) ?? "")],
           ...names.map((name) => [types[name] ?? "text", members.map(({ result }) => result[name] ?? "")] as const)
         ])}) as i(${inputs})
       ),${statement}`
@@ -140,13 +144,13 @@ export const jobSetStateChanged = (
       update ${river_job} j set
         state = i.state::${river_job_state},
         attempt = case when i.cancel or i.new_attempt < 0 then j.attempt else i.new_attempt end,
-        errors = case when i.error = '' then j.errors else array_append(j.errors, i.error::jsonb) end,
+        errors = case when i.error = '' or array_ndims(j.errors) > 1 then j.errors else array_append(j.errors, i.error::jsonb) end,
         finalized_at = case when i.cancel then now() when i.dead then ${age} end,
         scheduled_at = case when i.cancel or i.delay = '' then j.scheduled_at
           else ${age} + i.delay::bigint * interval '1 millisecond' end,
         metadata = ${merge}
       from target i
-      where j.ctid = i.tid and (i.free or not i.dead)
+      where j.ctid = i.tid and j.id = i.id and (i.free or not i.dead)
       returning i.*
     ),
     dead as (select * from done where dead),

@@ -358,8 +358,37 @@ layer(riverDatabase, { excludeTestServices: true })("jobRescue", (it) => {
 
       assert.deepEqual(
         (yield* getJobs([nested, odd, fine])).map(({ state }) => state),
-        ["running", "available", "available"]
+        ["available", "available", "available"]
       )
+    })
+  )
+
+  it.effect("waits with a job whose own row somebody holds: its client may be waiting for that row", () =>
+    Effect.gen(function* () {
+      const kind = itemWorker()
+      const { item, job } = yield* insertItem(kind, stuck)
+      const other = yield* beginElsewhere([`SELECT FROM app.item WHERE id = '${item}' FOR UPDATE`])
+
+      assert.strictEqual(yield* rescue(kind), 0)
+      yield* other.rollback
+      assert.strictEqual(yield* rescue(kind), 1)
+      assert.deepInclude(yield* getJob(job), { state: "available" })
+    })
+  )
+
+  it.effect("finds a job that somebody set running without saying since when", () =>
+    Effect.gen(function* () {
+      const kind = worker(anyWork)
+      const id = yield* insertJob(kind, {
+        ...stuck,
+        attempted_at: "null",
+        attempted_by: "null",
+        created_at: "now() - interval '2 hours'"
+      })
+
+      yield* rescue(kind)
+
+      assert.deepInclude(yield* getJob(id), { state: "available" })
     })
   )
 
