@@ -61,7 +61,7 @@ export const jobGetAvailable = (
           j.attempted_by[greatest(1, coalesce(cardinality(j.attempted_by), 0) - 98) :], ${clientId}::text) end
       where j.id = any(array(select id from candidate))
       returning j.id, j.kind, j.attempt, j.max_attempts, j.created_at,
-        to_char(j.attempted_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as attempted_at,
+        (select to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) as attempted_at,
         case when pg_column_size(j.args) <= ${sql.literal(String(argsLimit))}
           and (pg_column_compression(j.args) is null or length(j.args::text) <= ${sql.literal(String(argsLimit))}) then j.args end as args,
         case
