@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -19,17 +20,15 @@ import { Database } from "./Database.ts"
 import * as ErrorText from "./ErrorText.ts"
 import type { Job } from "./Job.ts"
 import * as Outcome from "./Outcome.ts"
-import { sameStatement, type Settlement, writer } from "./Settlement.ts"
+import { type Settlement, writer } from "./Settlement.ts"
 import { SoftStop } from "./SoftStop.ts"
 import { recordSettled } from "./Spans.ts"
 import { tables } from "./sql/river_job.ts"
 import { describe, severity, type SqlFault } from "./SqlFault.ts"
+import { Unsettled } from "./Unsettled.ts"
 
 /** Statements in flight: a second one hides the first one's commit. */
 const lanes = 2
-
-/** Members of one statement. */
-const batchSize = 1000
 
 /** A member whose row somebody else holds is tried again after this, in milliseconds, and later when there are many. */
 const busyPause = 100
@@ -69,32 +68,14 @@ export class Completer extends Context.Service<
       const softStop = yield* SoftStop
       const { warmUp, write } = writer(database.sql, tables(schema), clientId, workers)
 
-      // What waits for a statement, what one carries, and what pauses because somebody else holds its row.
-      let waiting: Array<Settlement> = []
-      const inFlight = new Set<Settlement>()
-      const pausing = new Set<Settlement>()
+      const unsettled = new Unsettled()
       const noted = new WeakSet<Job>()
       const offered = yield* Latch.make()
       const settled = yield* Latch.make()
 
       const offer = (settlement: Settlement) => {
-        waiting.push(settlement)
+        unsettled.add(settlement)
         offered.openUnsafe()
-      }
-
-      /** The longest waiting outcomes that one statement can carry; from now on they are in flight. */
-      const take = (): ReadonlyArray<Settlement> => {
-        const first = waiting[0]
-        if (first === undefined) return []
-        const batch: Array<Settlement> = []
-        const rest: Array<Settlement> = []
-        for (const settlement of waiting) {
-          if (batch.length < batchSize && sameStatement(first, settlement)) batch.push(settlement)
-          else rest.push(settlement)
-        }
-        waiting = rest
-        for (const settlement of batch) inFlight.add(settlement)
-        return batch
       }
 
       const pause = Effect.fnUntraced(function* (settlement: Settlement) {
@@ -103,13 +84,13 @@ export class Completer extends Context.Service<
           noted.add(settlement.job)
           yield* Effect.logWarning("a result waits for a row that another transaction holds", lost(settlement))
         }
-        pausing.add(settlement)
+        unsettled.pause(settlement)
         // Not in the scope: its end would cut the pause short, and a stop would wait for this one until it is over.
         yield* Effect.forkDetach(
           Effect.andThen(
-            Effect.sleep(Duration.millis(busyPause + pausing.size / 5)),
+            Effect.sleep(Duration.millis(busyPause + unsettled.pausing / 5)),
             Effect.sync(() => {
-              if (pausing.delete(settlement)) offer(settlement)
+              if (unsettled.resume(settlement)) offered.openUnsafe()
             })
           )
         )
@@ -165,56 +146,46 @@ export class Completer extends Context.Service<
       }
 
       const lane = Effect.gen(function* () {
-        const batch = take()
+        const batch = unsettled.take()
         if (batch.length === 0) {
           offered.closeUnsafe()
           return yield* offered.await
         }
         yield* settle(batch)
-        for (const settlement of batch) inFlight.delete(settlement)
+        unsettled.landed(batch)
         settled.openUnsafe()
       })
       const fibers = yield* Effect.forEach(Array.from({ length: lanes }), () => Effect.forkScoped(Effect.forever(lane)))
 
       yield* Effect.forkScoped(Effect.ignore(database.run(warmUp)))
 
-      const unsettled = () => waiting.length + inFlight.size + pausing.size
-
       const room = (limit: number): Effect.Effect<void> =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          const overdue = (settlement: Settlement) => now - settlement.endedAt > 1000
-          const stalled = waiting.some(overdue) || [...inFlight].some(overdue)
-          if (waiting.length + inFlight.size < limit && pausing.size < busyLimit && !stalled) return Effect.void
+          const bounded = unsettled.active < limit && unsettled.pausing < busyLimit
+          if (bounded && !unsettled.anyBefore(now - 1000)) return Effect.void
           settled.closeUnsafe()
           return Effect.andThen(Effect.timeoutOption(settled.await, "1 second"), room(limit))
         })
 
       const drained: Effect.Effect<void> = Effect.suspend(() => {
-        if (unsettled() === 0) return Effect.void
+        if (unsettled.size === 0) return Effect.void
         settled.closeUnsafe()
         return Effect.andThen(Effect.timeoutOption(settled.await, "100 millis"), drained)
       })
 
-      /** Until `lastRound` is over, settles these and nothing else; who is busy is tried again. */
-      const settleLast = (rest: ReadonlyArray<Settlement>) => {
-        waiting = [...rest]
-        inFlight.clear()
-        pausing.clear()
-        const batch = Effect.gen(function* () {
-          if (waiting.length === 0) {
-            yield* Effect.sleep(Duration.millis(busyPause))
-            waiting.push(...pausing)
-            pausing.clear()
-          }
-          const members = take()
-          yield* settle(members)
-          for (const settlement of members) inFlight.delete(settlement)
-        })
-        return Effect.timeoutOption(
-          Effect.whileLoop({ while: () => unsettled() > 0, body: () => batch, step: () => {} }),
-          lastRound
-        )
-      }
+      /** Until it is over, settles what there is and nothing else; who is busy is tried again. */
+      const settleLast = Effect.gen(function* () {
+        if (unsettled.waiting === 0) {
+          yield* Effect.sleep(Duration.millis(busyPause))
+          unsettled.resumeAll()
+        }
+        const batch = unsettled.take()
+        yield* settle(batch)
+        unsettled.landed(batch)
+      }).pipe(
+        (batch) => Effect.whileLoop({ while: () => unsettled.size > 0, body: () => batch, step: () => {} }),
+        Effect.timeoutOption(lastRound)
+      )
 
       // The stop: what can be written is written while the soft stop lasts. Then a statement that hangs is left, and its
       // jobs are given back instead of ended. What a last round cannot write either is given back in another one. A job
@@ -224,17 +195,20 @@ export class Completer extends Context.Service<
           yield* Effect.raceFirst(drained, Effect.andThen(softStop.over, Effect.sleep(grace)))
           for (const fiber of fibers) fiber.interruptUnsafe()
           yield* Effect.forEach(fibers, Fiber.await)
-          if (unsettled() > 0) yield* settleLast([...[...inFlight].map(givenBack), ...waiting, ...pausing])
-          if (unsettled() > 0) yield* settleLast([...inFlight, ...waiting, ...pausing].map(givenBack))
-          if (unsettled() > 0)
-            yield* Effect.logError(`${unsettled()} jobs could not be given back; they run again when they are rescued`)
+          if (unsettled.size === 0) return
+          unsettled.restart({ inFlight: givenBack, others: identity })
+          yield* settleLast
+          unsettled.restart({ inFlight: givenBack, others: givenBack })
+          yield* settleLast
+          if (unsettled.size === 0) return
+          yield* Effect.logError(`${unsettled.size} jobs could not be given back; they run again when they are rescued`)
         })
       )
 
       return Completer.of({
         offer,
         room,
-        held: () => [...waiting, ...inFlight, ...pausing].map(({ job }) => job.id)
+        held: () => unsettled.jobs()
       })
     })
   )
