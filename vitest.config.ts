@@ -7,7 +7,7 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     env: { AWS_EC2_METADATA_DISABLED: "true" },
     // Most of the time they wait, for a database or a deadline.
-    maxWorkers: 3,
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000
   }
