@@ -82,7 +82,9 @@ const checkOrigin = ({ headers, method }: IncomingMessage, port: number) => {
     throw new Refusal(403, "Requests of other sites are refused.")
   }
   if (method === "GET" || method === "HEAD") return
-  if (!origins.includes(headers.origin ?? "")) throw new Refusal(403, "Requests of other sites are refused.")
+  if (!origins.includes(headers.origin ?? "")) {
+    throw new Refusal(403, `Only this page may do that; from a shell, say so: curl -H 'Origin: ${origins[0]}'`)
+  }
 }
 
 /** SqlError keeps what the server said in its innermost cause. */

@@ -12,11 +12,6 @@ export interface PoolOptions {
   readonly maxConnections: number
   /** Connections kept when nobody needs them; the others close after a minute. */
   readonly minConnections: number
-  /**
-   * Whether statements are prepared by name, once a connection. True unless said otherwise; a transaction pooler that
-   * does not follow prepared statements needs false.
-   */
-  readonly prepare?: boolean | undefined
 }
 
 /**
@@ -30,7 +25,6 @@ export const layer = (options: PoolOptions): Layer.Layer<PgClient.PgClient | Sql
     PgClient.layer({
       ...options.connection,
       maxConnections: options.maxConnections,
-      minConnections: options.minConnections,
-      prepare: options.prepare ?? true
+      minConnections: options.minConnections
     })
   )

@@ -44,7 +44,7 @@ export const layer = (schema: string) =>
         return yield* new UnfitDatabase({
           message:
             `the database has no table ${missing.join(" and no table ")}: check DATABASE_URL and RIVER_SCHEMA, ` +
-            "or run `s3-signer migrate up` to make the tables"
+            "or make the tables with the command `migrate up`"
         })
       }
       const old = rows.filter(({ current }) => !current).map(({ name }) => name)

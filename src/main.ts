@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import { redactPatterns } from "./Redaction.ts"
 
-/** What an operator can mend (settings, tables) ends with this status; other failures with 1. */
+/** What an operator can mend (settings, arguments, tables) ends with this status; other failures with 1. */
 const unfit = 2
 
 const [command, ...rest] = process.argv.slice(2)
@@ -37,7 +37,8 @@ const statusOf = (cause: Cause.Cause<unknown>): number => {
   // The command line has shown its own errors, with the help that belongs to them.
   if (tag === "ShowHelp") return unfit
   report(error instanceof Error ? error.message : String(error))
-  return tag === "InvalidSettings" || tag === "UnfitDatabase" ? unfit : 1
+  const usage = tag === "MigrateError" && error instanceof Error && "reason" in error && error.reason === "usage"
+  return usage || tag === "InvalidSettings" || tag === "UnfitDatabase" ? unfit : 1
 }
 
 // The first signal stops in order and ends with 0; a second one ends at once, with the status that the signal has.

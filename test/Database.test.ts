@@ -226,23 +226,4 @@ describe("the pool", () => {
       }).pipe(Effect.provide(pool))
     })
   )
-
-  it.live("prepares statements by name, unless told not to", () =>
-    Effect.gen(function* () {
-      for (const prepare of [true, false]) {
-        const pool = Database.layer({
-          connection: connection(inject("databaseUrl")),
-          maxConnections: 1,
-          minConnections: 1,
-          prepare
-        })
-        yield* Effect.gen(function* () {
-          const sql = yield* SqlClient.SqlClient
-          yield* sql`SELECT ${"x"}::text AS x`
-          const prepared = yield* sql`SELECT FROM pg_prepared_statements WHERE statement LIKE 'SELECT $1::text%'`
-          assert.lengthOf(prepared, prepare ? 1 : 0)
-        }).pipe(Effect.provide(pool))
-      }
-    })
-  )
 })

@@ -22,7 +22,10 @@ export interface ClientOptions {
   readonly maxWorkers: number
   /** The longest that a waiting job goes unseen when no notification tells of it. */
   readonly fetchPollInterval: Duration.Duration
-  /** After a notification that brought no job, how long further ones are left alone. */
+  /**
+   * After a notification that brought no job, how long further ones are left alone; and how long a claim waits for half
+   * of the slots.
+   */
   readonly fetchCooldown: Duration.Duration
   /** After a stop was asked for, how long running jobs may go on. */
   readonly softStopTimeout: Duration.Duration

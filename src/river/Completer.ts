@@ -82,7 +82,7 @@ export class Completer extends Context.Service<
         const waited = (yield* Clock.currentTimeMillis) - settlement.endedAt
         if (waited > busyNoted && !noted.has(settlement.job)) {
           noted.add(settlement.job)
-          yield* Effect.logWarning("a result waits for a row that another transaction holds", lost(settlement))
+          yield* Effect.logWarning("a result waits for a row that another transaction holds", ofJob(settlement))
         }
         unsettled.pause(settlement)
         // Not in the scope: its end would cut the pause short, and a stop would wait for this one until it is over.
@@ -97,7 +97,7 @@ export class Completer extends Context.Service<
       })
 
       /** One statement for the batch, and what it says of its members. */
-      const attempt = Effect.fnUntraced(function* (batch: ReadonlyArray<Settlement>) {
+      const writeBatch = Effect.fnUntraced(function* (batch: ReadonlyArray<Settlement>) {
         // What breaks already while it is put together lies in the data, too.
         const statement = Effect.catchDefect(write(batch), (cause) =>
           Effect.fail(new SqlError({ reason: new UnknownError({ cause, message: ErrorText.messageOf(cause) }) }))
@@ -110,20 +110,20 @@ export class Completer extends Context.Service<
           const verdict = odd.size === 0 ? undefined : odd.get(`${member.job.id} ${member.job.attempted_at}`)
           if (verdict === "busy") yield* pause(member)
           if (verdict === "lost")
-            yield* Effect.logInfo("a late result was dropped: its claim is no longer current", lost(member))
+            yield* Effect.logInfo("a late result was dropped: its claim is no longer current", ofJob(member))
           if (verdict === "missing")
-            yield* Effect.logWarning(`job cancelled: ${member.worker.effect?.missing}`, lost(member))
+            yield* Effect.logWarning(`job cancelled: ${member.worker.effect?.missing}`, ofJob(member))
           if (verdict === "unwritten")
             yield* Effect.logWarning(
               `job completed, but a trigger or a policy kept ${member.worker.effect?.table} unwritten`,
-              lost(member)
+              ofJob(member)
             )
           if (verdict !== "busy") yield* recordSettled(member, verdict)
         }
       })
 
       const settle = (batch: ReadonlyArray<Settlement>): Effect.Effect<void> =>
-        Effect.catch(attempt(batch), (fault) => {
+        Effect.catch(writeBatch(batch), (fault) => {
           const [only] = batch
           if (batch.length === 1 && only !== undefined) return refused(only, fault)
           const half = Math.ceil(batch.length / 2)
@@ -134,7 +134,7 @@ export class Completer extends Context.Service<
       const refused = (settlement: Settlement, fault: SqlFault): Effect.Effect<void> => {
         const { job, outcome, withoutEffect, withoutMetadata } = settlement
         const message = ErrorText.clean(`the result could not be stored: ${unquoted(outcome, describe(fault))}`)
-        const annotated = Effect.annotateLogs(lost(settlement))
+        const annotated = Effect.annotateLogs(ofJob(settlement))
         const again = (less: Partial<Settlement>) =>
           Effect.andThen(annotated(Effect.logWarning(message)), settle([{ ...settlement, ...less }]))
         if (outcome._tag === "Completed" || outcome._tag === "Snoozed") {
@@ -214,7 +214,7 @@ export class Completer extends Context.Service<
   )
 }
 
-const lost = ({ job }: Settlement) => ({ job: String(job.id), kind: job.kind, attempt: job.attempt })
+const ofJob = ({ job }: Settlement) => ({ job: String(job.id), kind: job.kind, attempt: job.attempt })
 
 /** What the database says, without the result that it may quote: a result may hold a secret, if it is a result at all. */
 const unquoted = (outcome: Outcome.Outcome, said: string): string =>

@@ -100,12 +100,12 @@ export class Producer extends Context.Service<
           return Effect.flatMap(
             FiberMap.run(running, job.id, work(job, worker), { startImmediately: true }),
             // Most attempts have ended by now, and need no timer.
-            (fiber) => (fiber.pollUnsafe() === undefined ? limit(job, worker.timeout, fiber) : Effect.void)
+            (fiber) => (fiber.pollUnsafe() === undefined ? endAfter(job, worker.timeout, fiber) : Effect.void)
           )
         })
 
       /** Interrupts the attempt when its time is over. */
-      const limit = (job: Job, timeout: Duration.Duration, fiber: Fiber.Fiber<void>) =>
+      const endAfter = (job: Job, timeout: Duration.Duration, fiber: Fiber.Fiber<void>) =>
         Effect.sleep(timeout).pipe(
           Effect.andThen(
             Effect.sync(() => {

@@ -114,7 +114,8 @@ const variables: Readonly<Record<string, string>> = {
 export const environmentNames: ReadonlyArray<string> = Object.values(variables)
 
 const severalHosts = "it should name one host: for several, put a DNS name or a proxy before them"
-const eitherForm = "it should be postgres://user:password@host:port/database or host=… user=… password=… dbname=…"
+const eitherForm =
+  "it should be a URL, postgres://host:port/database with user:password before the host, or host=… user=… dbname=…"
 const unencoded = "in its parts, / ? # @ should be percent-encoded (%2F %3F %23 %40)"
 const badEncoding = "its percent-encoding should be right: a % itself is written %25"
 

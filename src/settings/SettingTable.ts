@@ -41,14 +41,24 @@ const rows = {
     meaning: "the token of temporary keys; when both keys come from `AWS_*`, `AWS_SESSION_TOKEN` counts too"
   },
   S3_REGION: { default: "us-east-1", deprecated: "AWS_REGION", meaning: "the region of the bucket" },
-  S3_ENDPOINT: { otherwise: "AWS", deprecated: "AWS_ENDPOINT_URL", meaning: "where to call S3, http(s)" },
-  S3_PUBLIC_ENDPOINT: { otherwise: "as S3_ENDPOINT", meaning: "the endpoint that is written into URLs, for browsers" },
+  S3_ENDPOINT: {
+    otherwise: "AWS",
+    deprecated: "AWS_ENDPOINT_URL",
+    meaning: "the endpoint that is written into URLs, http(s)"
+  },
+  S3_PUBLIC_ENDPOINT: {
+    otherwise: "as S3_ENDPOINT",
+    meaning: "the same, where browsers need another address; it wins"
+  },
   S3_BUCKET: { default: "civic-os-files", meaning: "the bucket" },
   S3_PRESIGNER: { default: "native", meaning: "`native` or `sdk`: who signs; the URLs are the same" },
   UPLOAD_URL_LIFETIME: { default: "15m", meaning: "how long an upload URL works, 1s to 7d" },
   MAX_WORKERS: { default: "50", meaning: "jobs that run at once, 1 to 1000" },
   FETCH_POLL_INTERVAL: { default: "1s", meaning: "how often to look for jobs when nothing is heard" },
-  FETCH_COOLDOWN: { default: "100ms", meaning: "the least time between two looks, at most `FETCH_POLL_INTERVAL`" },
+  FETCH_COOLDOWN: {
+    default: "100ms",
+    meaning: "the pause after a notification that brought no job, and the longest wait for half of the slots to be free"
+  },
   JOB_TIMEOUT: { default: "5s", meaning: "how long an attempt may run" },
   SOFT_STOP_TIMEOUT: { default: "10s", meaning: "how long running jobs may go on after a signal to stop" },
   RIVER_SCHEMA: { default: "metadata", meaning: "the schema of River's tables" },

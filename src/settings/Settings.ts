@@ -126,11 +126,6 @@ export const loadMigrate: Effect.Effect<MigrateSettings, InvalidSettings> = Effe
     ).pipe(Effect.map((settings) => ({ ...settings, warnings: [], secrets: passwords(settings.database.connection) })))
 )
 
-/** The settings that any command has. */
-export const loadLog: Effect.Effect<LogSettings, InvalidSettings> = Effect.flatMap(Reader.environment, (environment) =>
-  Effect.map(orInvalid(logSettings(environment)), (log) => ({ log, warnings: [], secrets: [] }))
-)
-
 const orInvalid = <A>(settings: Checked<A>): Effect.Effect<A, InvalidSettings> =>
   Effect.fromResult(Result.mapError(settings, (problems) => new InvalidSettings({ problems })))
 

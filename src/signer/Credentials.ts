@@ -138,7 +138,7 @@ const watch = Effect.fnUntraced(function* (chain: Chain, minimumLifetime = Durat
 
 /**
  * How long to wait before looking for new credentials, when those held are usable for another `left` milliseconds: until
- * ten minutes before their end, or half of that time, whichever is later.
+ * ten minutes before that, or for half of it when less than twenty minutes are left.
  */
 export const refreshDelay = (left: number): Duration.Duration =>
   Duration.millis(Math.max(left / 2, left - Duration.toMillis("10 minutes"), 1000))

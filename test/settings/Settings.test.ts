@@ -391,15 +391,13 @@ describe("a deprecated name", () => {
 describe("the settings of other commands", () => {
   it.effect("are read without those of work", () =>
     Effect.gen(function* () {
-      const variables: Variables = { S3_BUCKET: "B", MAX_WORKERS: "0", RIVER_SCHEMA: "r", LOG_LEVEL: "debug" }
+      const variables: Variables = { S3_BUCKET: "B", MAX_WORKERS: "0", RIVER_SCHEMA: "r" }
 
       const migrate = yield* from(Settings.loadMigrate, variables)
-      const log = yield* from(Settings.loadLog, { ...variables, DATABASE_URL: "nonsense" })
 
       assert.strictEqual(migrate.river.schema, "r")
       assert.strictEqual(migrate.database.connection.database, "civic_os")
       assert.lengthOf(migrate.secrets, 1)
-      assert.strictEqual(log.log.level, "Debug")
       const error = yield* Effect.flip(from(Settings.loadMigrate, { RIVER_SCHEMA: "1", DATABASE_URL: "nonsense" }))
       assert.lengthOf(error.problems, 2)
     })
