@@ -8,9 +8,10 @@
 import * as Effect from "effect/Effect"
 import { BeginTransaction, SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { load, quoteIdentifier, type Line, type Version } from "./MigrationFiles.ts"
+import { load, type Line, type Version } from "./MigrationFiles.ts"
 import * as Plan from "./MigrationPlan.ts"
 import { MigrateError, type State, type Step } from "./MigrationPlan.ts"
+import { quoteIdentifier } from "./river/index.ts"
 
 export type { Line, Version } from "./MigrationFiles.ts"
 export { acceptedRiver, MigrateError, parseVersion, type Step } from "./MigrationPlan.ts"

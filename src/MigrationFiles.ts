@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { quoteIdentifier } from "./river/index.ts"
 
 /** `main` is River's own; `civic_os` is what a database needs to be used without Civic OS. */
 export type Line = "main" | "civic_os"
@@ -53,9 +54,6 @@ export const load: Effect.Effect<ReadonlyArray<Migration>> = Effect.sync(() =>
       })
   })
 )
-
-/** A name as SQL writes it where it stands for an object. */
-export const quoteIdentifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** The statements of a file, for one schema. */
 export const statementsOf = (text: string, schema: string): ReadonlyArray<string> =>

@@ -8,7 +8,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { quoteIdentifier, statementsOf, type Migration, type Version } from "./MigrationFiles.ts"
+import { statementsOf, type Migration, type Version } from "./MigrationFiles.ts"
+import { quoteIdentifier } from "./river/index.ts"
+import { schemaName } from "./settings/SettingTypes.ts"
 
 /** Versions of River's line `main` that the worker works with; nothing that it does differs between them. */
 export const acceptedRiver = { from: 6, to: 8 } as const
@@ -73,11 +75,11 @@ export const parseVersion = (text: string): Option.Option<Version> => {
 
 /** River's rule: a channel's name, schema included, has to fit PostgreSQL's 63 bytes. */
 export const checkSchema = (schema: string): Effect.Effect<void, MigrateError> =>
-  /^[a-zA-Z_][a-zA-Z0-9_]{0,45}$/.test(schema)
+  schemaName.decode(schema) !== undefined
     ? Effect.void
     : new MigrateError({
         reason: "usage",
-        message: `${JSON.stringify(schema)} cannot be the schema: it takes 1 to 46 letters, digits and underscores, no digit first`
+        message: `${JSON.stringify(schema)} cannot be the schema: it should be ${schemaName.expected}`
       })
 
 /** A version that is on disk, or 0. */

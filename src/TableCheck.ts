@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { Database, describe } from "./river/index.ts"
+import { Database, describe, quoteIdentifier } from "./river/index.ts"
 import { table as requestTable } from "./signer/UploadRequests.ts"
 
 /** The database is there and cannot be worked with as it is; the message says what to do. */
@@ -28,7 +28,7 @@ export const layer = (schema: string) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { runPatiently, sql } = yield* Database
-      const jobs = `"${schema}".river_job`
+      const jobs = `${quoteIdentifier(schema)}.river_job`
       const rows = yield* runPatiently(sql<Found>`
         select t.name, to_regclass(t.name) is not null as exists,
           has_table_privilege(to_regclass(t.name), 'SELECT') and has_table_privilege(to_regclass(t.name), 'UPDATE') as usable,

@@ -1,11 +1,11 @@
 /**
  * The row of `file_upload_requests` that a job is about, and what the job's end writes into it.
  */
-import type { RowEffect } from "../river/index.ts"
+import { quoteIdentifier, type RowEffect } from "../river/index.ts"
 import { isUuid } from "./FileId.ts"
 
 /** A schema's request table, quoted. */
-export const table = (schema: string): string => `"${schema.replaceAll('"', '""')}".file_upload_requests`
+export const table = (schema: string): string => `${quoteIdentifier(schema)}.file_upload_requests`
 
 /**
  * A completed request is never written again, whoever redelivers its job. A `failed` one is answered when its job is

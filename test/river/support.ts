@@ -3,7 +3,6 @@
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -28,6 +27,9 @@ import {
 } from "../../src/river/index.ts"
 import type { Job } from "../../src/river/Job.ts"
 import { signerDatabase, TestDatabase } from "../support/Database.ts"
+import { until } from "../support/until.ts"
+
+export { until }
 
 /** A migrated database in which kinds of tests can have rows of their own: `app.item`. */
 export const riverDatabase = Layer.effectDiscard(
@@ -229,26 +231,6 @@ export const countStates = Effect.fnUntraced(function* ({ kind }: Worker) {
     SELECT state::text AS state, count(*)::int AS count FROM metadata.river_job WHERE kind = ${kind} GROUP BY 1`
   return Object.fromEntries(rows.map(({ count, state }) => [state, count]))
 })
-
-/** Asks again until the answer is as it should be, and returns it; dies with the last answer after `within`. */
-export const until = <A, E, R>(
-  ask: Effect.Effect<A, E, R>,
-  holds: (answer: A) => boolean,
-  within: Duration.Input = "20 seconds"
-): Effect.Effect<A, E, R> =>
-  Effect.gen(function* () {
-    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.fromInputUnsafe(within))
-    for (;;) {
-      const answer = yield* ask
-      if (holds(answer)) return answer
-      if ((yield* Clock.currentTimeMillis) > deadline) {
-        return yield* Effect.die(new Error(`it did not happen: ${show(answer).slice(0, 3000)}`))
-      }
-      yield* Effect.sleep("10 millis")
-    }
-  })
-
-const show = (value: unknown) => JSON.stringify(value, (_, part) => (typeof part === "bigint" ? String(part) : part))
 
 /** The job once it is in the state. */
 export const jobIn = (state: string, id: bigint, within?: Duration.Input) =>

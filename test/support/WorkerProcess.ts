@@ -4,14 +4,16 @@
  *
  * A process ends with the scope of its test; when the test's own process dies, a small shell ends it.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import * as path from "node:path"
 import { createInterface } from "node:readline"
 import { s3Credentials } from "./S3.ts"
+import { until } from "./until.ts"
+
+export { until }
 
 /** Environment variables; undefined takes one of the ground ones away. */
 export type Settings = Readonly<Record<string, string | undefined>>
@@ -110,30 +112,6 @@ export const runToEnd = Effect.fnUntraced(function* (
   const end = yield* child.ended
   return { ...end, stdout: child.stdout(), errors: child.errors }
 })
-
-/** Asks again until the answer is as it should be, and returns it; dies with the last answer after `within`. */
-export const until = <A, E, R>(
-  ask: Effect.Effect<A, E, R>,
-  holds: (answer: A) => boolean,
-  within: Duration.Input = "20 seconds"
-): Effect.Effect<A, E, R> =>
-  Effect.gen(function* () {
-    const deadline = (yield* Clock.currentTimeMillis) + Duration.toMillis(Duration.fromInputUnsafe(within))
-    for (;;) {
-      const answer = yield* ask
-      if (holds(answer)) return answer
-      if ((yield* Clock.currentTimeMillis) > deadline) {
-        return yield* Effect.die(new Error(`it did not happen: ${show(answer)}`))
-      }
-      yield* Effect.sleep("25 millis")
-    }
-  })
-
-const show = (value: unknown) =>
-  (typeof value === "string"
-    ? value
-    : JSON.stringify(value, (_, part) => (typeof part === "bigint" ? String(part) : part))
-  ).slice(-3000)
 
 const run = (args: ReadonlyArray<string>, settings: Settings, onLine: (line: string) => void) =>
   Effect.acquireRelease(

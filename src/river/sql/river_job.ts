@@ -9,9 +9,12 @@ import type { Job } from "../Job.ts"
 /** The longest `args` that are read, in characters; beyond, a claim returns null for them. Most need no measuring. */
 const argsLimit = 32_768
 
+/** A name as SQL writes it where it stands for an object. */
+export const quoteIdentifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
 /** A schema's objects, quoted: every name in every statement carries its schema. */
 export const tables = (schema: string) => {
-  const quoted = `"${schema.replaceAll('"', '""')}"`
+  const quoted = quoteIdentifier(schema)
   return {
     river_job: `${quoted}.river_job`,
     river_job_state: `${quoted}.river_job_state`,
@@ -43,6 +46,7 @@ export const jobGetAvailable = (
   { detailed }: { readonly detailed: boolean }
 ) => {
   const table = sql.literal(river_job)
+  const limitOfArgs = sql.literal(String(argsLimit))
   const detail = sql.literal(detailed ? ", j.priority, j.scheduled_at, to_jsonb(j.tags) as tags" : "")
   return ({ clientId, kinds, limit, queue }: JobGetAvailable): Effect.Effect<ReadonlyArray<Job>, SqlError> =>
     sql<Job>`
@@ -62,8 +66,8 @@ export const jobGetAvailable = (
       where j.id = any(array(select id from candidate))
       returning j.id, j.kind, j.attempt, j.max_attempts, j.created_at,
         (select to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) as attempted_at,
-        case when pg_column_size(j.args) <= ${sql.literal(String(argsLimit))}
-          and (pg_column_compression(j.args) is null or length(j.args::text) <= ${sql.literal(String(argsLimit))}) then j.args end as args,
+        case when pg_column_size(j.args) <= ${limitOfArgs}
+          and (pg_column_compression(j.args) is null or length(j.args::text) <= ${limitOfArgs}) then j.args end as args,
         case
           when j.errors is null then null
           when array_ndims(j.errors) > 1 then -1

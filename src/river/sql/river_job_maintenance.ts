@@ -36,7 +36,7 @@ export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Ki
   const { apply, free, key, lookup, row } = effectSql(effect)
   const statement = sql.literal(`
     due as materialized (
-      select j.id, j.ctid as tid, j.unique_key, j.unique_states, ${key} as key, j.priority, j.scheduled_at
+      select j.id, j.ctid as tid, j.unique_key, j.unique_states, ${key} as subject, j.priority, j.scheduled_at
       from ${river_job} j cross join input i
       where j.state in ('retryable', 'scheduled') and j.queue = i.queue and j.kind = i.kind
         and j.scheduled_at <= now() + i.ahead
@@ -53,9 +53,8 @@ export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Ki
       ) as dead
       from due d
     ),
-    target as materialized (
-      select m.*, ${free} as free, ${row} as row_tid from judged m ${lookup}
-    ),
+    member as (select j.*, case when dead then subject end as key from judged j),
+    target as materialized (select m.*, ${free} as free, ${row} as row_tid from member m ${lookup}),
     done as (
       update ${river_job} j set
         state = (case when t.dead then 'discarded' else 'available' end)::${river_job_state},

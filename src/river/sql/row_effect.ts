@@ -47,7 +47,8 @@ export const effectSql = (effect: RowEffect | undefined): EffectSql =>
         open: "f.open is true",
         lookup: `
           left join lateral (
-            select true as found, (${effect.onCompleted.where}) as open, r.ctid as seen from ${effect.table} r where r.${effect.id} = m.key offset 0
+            select true as found, (${effect.onCompleted.where}) as open, r.ctid as seen
+            from ${effect.table} r where r.${effect.id} = m.key offset 0
           ) f on true
           left join lateral (
             select r.ctid as row_tid from ${effect.table} r where r.${effect.id} = m.key for no key update skip locked
