@@ -50,3 +50,8 @@ export interface Job extends Partial<JobDetail> {
   /** Null when the job has none of these keys. */
   readonly metadata: JobMetadata | null
 }
+
+/** A job as its claim returned it, and whether it was the last in the claim's order: only one of them says where it stood. */
+export interface Claimed extends Job {
+  readonly last: { readonly priority: number; readonly scheduled_at: string; readonly id: string } | null
+}

@@ -6,50 +6,79 @@ import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Queue from "effect/Queue"
-import * as Option from "effect/Option"
+import * as Notifications from "effect/Queue"
+import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { ClientConfig } from "./ClientConfig.ts"
-import { backoff } from "./Database.ts"
+import { backoff, Database } from "./Database.ts"
+import { Executor } from "./Executor.ts"
+import { Listening } from "./Listening.ts"
+import * as Notification from "./Notification.ts"
 import { Producer } from "./Producer.ts"
+import { Queue } from "./Queue.ts"
 import { describe, StatementTimeout, type SqlFault } from "./SqlFault.ts"
 
 /** A session is asked for a sign of life this often, and dropped when none comes. */
 const pingInterval = Duration.seconds(5)
 const pingTimeout = Duration.seconds(10)
 
-const InsertPayload = Schema.fromJsonString(Schema.Struct({ queue: Schema.String }))
-const decodeInsert = Schema.decodeUnknownOption(InsertPayload)
+/** How long a session's own notification may take to arrive; and, when it does not, when to try again. */
+const echoTimeout = Duration.seconds(5)
+const deafPause = Duration.minutes(1)
+
+/** The session is there and hears nothing. */
+class Deaf extends Schema.TaggedError<Deaf>()("Deaf", {}) {
+  override get message() {
+    return "no notification arrives, as through a transaction pooler; the listening session needs a direct connection"
+  }
+}
 
 export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
-    const { listen, queue, schema, wakeChannels } = yield* ClientConfig
+    const { listen, queue: name, schema, wakeChannels } = yield* ClientConfig
+    const database = yield* Database
+    const executor = yield* Executor
+    const listening = yield* Listening
     const { wake } = yield* Producer
+    const queue = yield* Queue
     if (listen === undefined) return
-    const insertChannel = `${schema}.river_insert`
-    let lost = false
 
-    /** An insert notification names its queue; one for another queue, or that is no JSON, is somebody else's. */
-    const onInsert = (payload: string) =>
-      Option.match(decodeInsert(payload), {
-        onNone: () => Effect.void,
-        onSome: (insert) => (insert.queue === queue ? wake : Effect.void)
-      })
+    const onInsert = (payload: string) => (Notification.parseInsert(payload) === name ? wake : Effect.void)
+    const onControl = (payload: string) => {
+      const control = Notification.parseControl(payload)
+      if (control?.action === "cancel") return control.queue === name ? executor.cancel(control.job_id) : Effect.void
+      if (control?.queue !== name && control?.queue !== "*") return Effect.void
+      return queue.told(control.action === "pause")
+    }
+
+    /** Sends through the pool what the session must hear: through a pooler it may say that it listens, and hear nothing. */
+    const hearsItself = Effect.fnUntraced(function* (echo: Listener) {
+      const word = String(yield* Random.next)
+      yield* database.run(Effect.asVoid(database.sql`select pg_notify(${echoChannel}, ${word})`))
+      const heard = Effect.repeat(Notifications.take(echo), { until: ({ payload }) => payload === word })
+      yield* Effect.timeoutOrElse(heard, { duration: echoTimeout, orElse: () => new Deaf() })
+    })
 
     // The connection ends before the subscriptions: they would say goodbye on it, and wait for ever when it is silent.
-    const session: Effect.Effect<never, SqlFault> = Effect.scopedWith((outer) =>
+    let lost = false
+    const echoChannel = `${schema}.river_echo`
+    const session: Effect.Effect<never, SqlFault | Deaf> = Effect.scopedWith((outer) =>
       Effect.gen(function* () {
         const connection = yield* Scope.provide((yield* PgConnection.make(listen)).pin, outer)
-        const subscribe = (channel: string, react: (payload: string) => Effect.Effect<void>) =>
-          Effect.map(Scope.provide(connection.listen(channel), outer), (notifications) =>
-            Effect.forever(Effect.flatMap(Queue.take(notifications), ({ payload }) => react(payload)))
-          )
-        const subscriptions = [yield* subscribe(insertChannel, onInsert)]
-        for (const channel of wakeChannels) subscriptions.push(yield* subscribe(channel, () => wake))
+        const hear = (channel: string) => Scope.provide(connection.listen(channel), outer)
+        const reactTo = (notifications: Listener, react: (payload: string) => Effect.Effect<void>) =>
+          Effect.forever(Effect.flatMap(Notifications.take(notifications), ({ payload }) => react(payload)))
+        const subscriptions = [
+          reactTo(yield* hear(`${schema}.river_insert`), onInsert),
+          reactTo(yield* hear(`${schema}.river_control`), onControl)
+        ]
+        for (const channel of wakeChannels) subscriptions.push(reactTo(yield* hear(channel), () => wake))
+        const echo = yield* hear(echoChannel)
+        yield* hearsItself(echo)
         if (lost) yield* Effect.logInfo("listening again")
         lost = false
-        yield* wake // for what was notified while nobody listened
+        yield* listening.changed(true) // has everybody look for what was notified while nobody listened
         const ping = Effect.sleep(pingInterval).pipe(
           Effect.andThen(connection.query("select 1", [])),
           Effect.timeoutOrElse({
@@ -58,20 +87,25 @@ export const layer = Layer.effectDiscard(
           }),
           Effect.forever
         )
-        return yield* Effect.raceAllFirst([ping, ...subscriptions])
-      }).pipe(Effect.scoped)
+        return yield* Effect.raceAllFirst([ping, reactTo(echo, () => Effect.void), ...subscriptions])
+      }).pipe(Effect.scoped, Effect.ensuring(listening.changed(false)))
     )
 
     // Not awaited at a stop: on a silent network the driver needs seconds to give up a ping.
-    const listening = yield* session.pipe(
+    const sessions = yield* session.pipe(
       Effect.tapError((fault) => {
         if (lost) return Effect.void
         lost = true
-        return Effect.logWarning(`not listening, jobs are found by polling until it works again: ${describe(fault)}`)
+        const reason = fault._tag === "Deaf" ? fault.message : describe(fault)
+        return Effect.logWarning(`not listening, jobs are found by polling until it works again: ${reason}`)
       }),
+      Effect.catchTag("Deaf", () => Effect.sleep(deafPause)),
       Effect.retry(backoff),
+      Effect.forever,
       Effect.forkDetach
     )
-    yield* Effect.addFinalizer(() => Effect.sync(() => listening.interruptUnsafe()))
+    yield* Effect.addFinalizer(() => Effect.sync(() => sessions.interruptUnsafe()))
   })
 )
+
+type Listener = Notifications.Dequeue<PgConnection.Notification, SqlFault>

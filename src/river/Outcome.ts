@@ -10,10 +10,10 @@ import type { Job, JobState } from "./Job.ts"
 import { JobCancel, JobDiscard, JobSnooze, type Result } from "./Worker.ts"
 
 /**
- * Why this client interrupted an attempt: it stops, or the attempt's time was over. An interruption that it did not ask
- * for is a failure of the worker.
+ * Why this client interrupted an attempt: it stops, somebody cancelled the job, or the attempt's time was over. An
+ * interruption that it did not ask for is a failure of the worker.
  */
-export type InterruptReason = "stop" | { readonly timeout: Duration.Duration }
+export type InterruptReason = "stop" | "cancel" | { readonly timeout: Duration.Duration }
 
 /** Why an attempt failed, in texts fit for the `errors` column. */
 export interface Failure {
@@ -31,6 +31,7 @@ export type Outcome =
   | { readonly _tag: "Cancelled"; readonly failure: Failure }
   | { readonly _tag: "Snoozed"; readonly duration: Duration.Duration }
   | { readonly _tag: "Interrupted" }
+  | { readonly _tag: "CancelledRemotely" }
 
 export type NotCompleted = Exclude<Outcome, { readonly _tag: "Completed" }>
 
@@ -42,10 +43,11 @@ export const decide = (
 ): Outcome => {
   if (Exit.isSuccess(exit)) return { _tag: "Completed", result: exit.value }
   const { cause } = exit
+  if (interrupted === "cancel" && !Cause.hasDies(cause)) return { _tag: "CancelledRemotely" }
   if (Cause.hasInterruptsOnly(cause)) {
     if (interrupted === "stop") return { _tag: "Interrupted" }
     const message =
-      interrupted === undefined
+      typeof interrupted !== "object"
         ? "the attempt was interrupted by the worker itself"
         : `the attempt did not end within ${Duration.toSeconds(interrupted.timeout)} seconds`
     return failed(job, { message, trace: "" })
@@ -103,6 +105,12 @@ export const change = (job: Job, outcome: NotCompleted, delay: Duration.Duration
         state: "cancelled",
         error: { error: `JobCancelError: ${outcome.failure.message}`, trace: "" },
         message: outcome.failure.message
+      }
+    case "CancelledRemotely":
+      return {
+        state: "cancelled",
+        error: { error: "JobCancelError: job cancelled remotely", trace: "" },
+        message: "the job was cancelled"
       }
     case "Snoozed":
       return {

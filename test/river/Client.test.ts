@@ -65,7 +65,7 @@ layer(riverDatabase, { excludeTestServices: true })("a client", (it) => {
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`DROP TABLE IF EXISTS metadata.river_client_queue, metadata.river_client, metadata.river_notification,
-        metadata.river_leader, metadata.river_queue, metadata.river_migration`
+        metadata.river_leader, metadata.river_migration`
       const kind = itemWorker()
       const { ids } = yield* insertItems(kind, 5)
 
@@ -86,7 +86,8 @@ layer(riverDatabase, { excludeTestServices: true })("a client", (it) => {
       )
       for (const grant of [
         "USAGE ON SCHEMA metadata, app",
-        "SELECT, INSERT, UPDATE, DELETE ON metadata.river_job",
+        "SELECT, UPDATE, DELETE ON metadata.river_job",
+        "SELECT, INSERT, UPDATE ON metadata.river_queue",
         "EXECUTE ON FUNCTION metadata.river_job_state_in_bitmask",
         "SELECT, UPDATE ON app.item"
       ]) {

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as ClientId from "../ClientId.ts"
 import { ClientConfig } from "../ClientConfig.ts"
 import { Database } from "../Database.ts"
+import { Executor } from "../Executor.ts"
 import { Producer } from "../Producer.ts"
 import { tables } from "../sql/river_job.ts"
 import { jobRescue } from "../sql/river_job_maintenance.ts"
@@ -26,7 +27,8 @@ export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
     const { marker, queue, schema, workers } = yield* ClientConfig
     const { sql } = yield* Database
-    const { held, wake } = yield* Producer
+    const { held } = yield* Executor
+    const { wake } = yield* Producer
 
     for (const { effect, kind, timeout } of workers) {
       const rescue = jobRescue(sql, tables(schema), { effect, kind })

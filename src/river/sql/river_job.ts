@@ -4,7 +4,8 @@
 import type * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Job } from "../Job.ts"
+import { beginning, type Frontier } from "../Frontier.ts"
+import type { Claimed } from "../Job.ts"
 
 /** The longest `args` that are read, in characters; beyond, a claim returns null for them. Most need no measuring. */
 const argsLimit = 32_768
@@ -18,7 +19,8 @@ export const tables = (schema: string) => {
   return {
     river_job: `${quoted}.river_job`,
     river_job_state: `${quoted}.river_job_state`,
-    river_job_state_in_bitmask: `${quoted}.river_job_state_in_bitmask`
+    river_job_state_in_bitmask: `${quoted}.river_job_state_in_bitmask`,
+    river_queue: `${quoted}.river_queue`
   }
 }
 
@@ -30,11 +32,17 @@ export interface JobGetAvailable {
   readonly kinds: ReadonlyArray<string>
   readonly limit: number
   readonly queue: string
+  /** Where it begins to look; without it at the beginning. */
+  readonly from?: Frontier
 }
+
+/** What inserted a job may have begun so long before a claim and committed after it. */
+const recently = "interval '10 seconds'"
 
 /**
  * Claims up to `limit` due jobs of these kinds: priority first, then due time, then id; what another client holds is
- * left alone.
+ * left alone. A look-up for each priority goes through the index of its waiting jobs, in the order of the priorities, until
+ * there are enough.
  *
  * The update goes by the ids of an array, which leaves the planner no choice but the primary key. `attempted_by` keeps
  * its last 100 entries. An `attempt` at the end of its range stays there, and an array of arrays, which can be
@@ -48,14 +56,31 @@ export const jobGetAvailable = (
   const table = sql.literal(river_job)
   const limitOfArgs = sql.literal(String(argsLimit))
   const detail = sql.literal(detailed ? ", j.priority, j.scheduled_at, to_jsonb(j.tags) as tags" : "")
-  return ({ clientId, kinds, limit, queue }: JobGetAvailable): Effect.Effect<ReadonlyArray<Job>, SqlError> =>
-    sql<Job>`
-      with candidate as materialized (
-        select id from ${table}
-        where state = 'available' and queue = ${queue} and scheduled_at <= now() and kind = any(${kinds}::text[])
-        order by priority, scheduled_at, id
+  const recent = sql.literal(recently)
+  return ({
+    clientId,
+    from = beginning,
+    kinds,
+    limit,
+    queue
+  }: JobGetAvailable): Effect.Effect<ReadonlyArray<Claimed>, SqlError> =>
+    sql<Claimed>`
+      with level as materialized (
+        select priority, id, case since when 'recent' then now() - ${recent} else since::timestamptz end as since
+        from unnest(${from.map(({ since }) => since)}::text[], ${from.map(({ id }) => id)}::bigint[])
+          with ordinality as l(since, id, priority)
+      ),
+      candidate as materialized (
+        select c.* from level l cross join lateral (
+          select j.id, j.priority, j.scheduled_at from ${table} j
+          where j.state = 'available' and j.queue = ${queue} and j.priority = l.priority
+            and (j.scheduled_at, j.id) >= (l.since, l.id) and j.scheduled_at <= now()
+            and j.kind = any(${kinds}::text[])
+          order by j.scheduled_at, j.id
+          limit ${limit}
+          for update skip locked
+        ) c
         limit ${limit}
-        for update skip locked
       )
       update ${table} j set
         state = 'running',
@@ -76,6 +101,9 @@ export const jobGetAvailable = (
         end as error_count,
         case when j.metadata <> '{}' then jsonb_build_object(
           'cancel_attempted_at', j.metadata -> 'cancel_attempted_at', 'snoozes', j.metadata -> 'snoozes',
-          'traceparent', j.metadata -> 'traceparent', 'tracestate', j.metadata -> 'tracestate') end as metadata
+          'traceparent', j.metadata -> 'traceparent', 'tracestate', j.metadata -> 'tracestate') end as metadata,
+        case when j.id = (select id from candidate order by priority desc, scheduled_at desc, id desc limit 1)
+          then jsonb_build_object('priority', j.priority, 'scheduled_at', j.scheduled_at::text, 'id', j.id::text)
+          end as last
         ${detail}`
 }
