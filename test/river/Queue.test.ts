@@ -1,4 +1,5 @@
 import { assert, layer } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -74,6 +75,14 @@ const startListening = Effect.fnUntraced(function* (kind: Worker, options: Start
   return client
 })
 
+/** A clock on which waits are so many times shorter. */
+const hastened = (times: number): Clock.Clock => {
+  const live = Clock.Clock.defaultValue()
+  return Object.assign(Object.create(live), {
+    sleep: (duration: Duration.Duration) => live.sleep(Duration.millis(Duration.toMillis(duration) / times))
+  }) as Clock.Clock
+}
+
 layer(riverDatabase, { excludeTestServices: true })("Queue, registered,", (it) => {
   it.effect("[10] is there within a second of the start, with nothing in its metadata, and not paused", () =>
     Effect.gen(function* () {
@@ -107,6 +116,33 @@ layer(riverDatabase, { excludeTestServices: true })("Queue, registered,", (it) =
       yield* jobIn("completed", id, "3 seconds")
       assert.lengthOf(client.logged(/^queue (paused|resumed)/), 2)
     })
+  )
+
+  it.effect(
+    "[12] is said to be worked every ten minutes, also while it is paused, and registered anew when its row is gone",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const queue = queueName()
+        const row = Effect.suspend(() => getQueue(queue))
+        yield* Effect.provideService(
+          startClient([worker(() => done)], { queue, fetchPollInterval: Duration.hours(1) }),
+          Clock.Clock,
+          hastened(300)
+        )
+        const first = yield* registered(queue)
+        yield* sql`UPDATE metadata.river_queue SET paused_at = now() WHERE name = ${queue}`
+
+        const beaten = yield* until(row, (now) => now?.updated_at !== first?.updated_at, "5 seconds")
+        const gap = Date.parse(beaten!.updated_at) - Date.parse(first!.updated_at)
+        assert.closeTo(gap, 2000, 500) // ten minutes
+        assert.isNotNull(beaten?.paused_at)
+        yield* sql`DELETE FROM metadata.river_queue WHERE name = ${queue}`
+        assert.deepInclude(yield* until(row, (now) => now !== undefined, "5 seconds"), {
+          paused_at: null,
+          metadata: {}
+        })
+      })
   )
 
   it.effect("works all the same when its row cannot be written, and says so", () =>

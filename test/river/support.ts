@@ -255,7 +255,11 @@ export interface StartOptions extends Partial<ClientOptions> {
   readonly url?: string
   readonly maxConnections?: number
   /** Sees each statement of the engine before it runs, and may run something around it. */
-  readonly around?: (name: Statement, statement: Effect.Effect<unknown, SqlError>) => Effect.Effect<unknown, SqlError>
+  readonly around?: (
+    name: Statement,
+    statement: Effect.Effect<unknown, SqlError>,
+    text: string
+  ) => Effect.Effect<unknown, SqlError>
 }
 
 export type Statement = "claim" | "settle" | "schedule" | "rescue" | "other"
@@ -334,15 +338,17 @@ const watched = (
     apply: (target, self, args: ReadonlyArray<unknown>) => {
       const made: unknown = Reflect.apply(target, self, args)
       const [strings] = args
-      if (!Array.isArray(strings) || !String(strings[0]).trimStart().startsWith("with")) return made
-      const name = nameOf(strings.join(" "))
+      if (!Array.isArray(strings) || !/^\s*(with|select|insert)\b/.test(String(strings[0]))) return made
+      const text = strings.join(" ")
+      const name = nameOf(text)
       const statement = made as Effect.Effect<unknown, SqlError>
       return around(
         name,
         Effect.suspend(() => {
           events.push(name)
           return statement
-        })
+        }),
+        text
       )
     }
   })
