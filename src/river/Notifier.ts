@@ -78,7 +78,9 @@ export const layer = Layer.effectDiscard(
         yield* hearsItself(echo)
         if (lost) yield* Effect.logInfo("listening again")
         lost = false
-        yield* listening.changed(true) // has everybody look for what was notified while nobody listened
+        // For what was notified while nobody listened.
+        yield* listening.changed(true)
+        yield* wake
         const ping = Effect.sleep(pingInterval).pipe(
           Effect.andThen(connection.query("select 1", [])),
           Effect.timeoutOrElse({

@@ -16,11 +16,13 @@ import { backoff, Database } from "./Database.ts"
 import { Executor } from "./Executor.ts"
 import * as Frontier from "./Frontier.ts"
 import type { Claimed } from "./Job.ts"
-import { Listening } from "./Listening.ts"
 import { Queue } from "./Queue.ts"
 import { SoftStop } from "./SoftStop.ts"
 import { jobGetAvailable, tables } from "./sql/river_job.ts"
 import { describe, severity, type SqlFault } from "./SqlFault.ts"
+
+/** However rarely it is to poll: a notification may be lost. */
+const longestPoll = Duration.minutes(1)
 
 /** While jobs are claimed one helping after the other, a claim looks at everything that waits at least so often. */
 const wholeLook = Duration.seconds(1)
@@ -51,7 +53,6 @@ export class Producer extends Context.Service<
       const completer = yield* Completer
       const database = yield* Database
       const executor = yield* Executor
-      const listening = yield* Listening
       const queue = yield* Queue
       const softStop = yield* SoftStop
       const getAvailable = jobGetAvailable(database.sql, tables(schema), { detailed: traced })
@@ -100,7 +101,7 @@ export class Producer extends Context.Service<
       //    of the queue ends the wait, so that its end is followed by a claim.
       const pollInterval = Effect.gen(function* () {
         const random = yield* Random.nextBetween(0, 1)
-        const poll = Duration.toMillis(fetchPollInterval)
+        const poll = Duration.toMillis(Duration.min(fetchPollInterval, longestPoll))
         return poll + random * Math.max(poll / 10, 10)
       })
       const awaitWork = (atMost: number) =>
@@ -130,8 +131,6 @@ export class Producer extends Context.Service<
           Effect.forever
         )
       )
-      yield* Effect.forkScoped(listening.lookAgain(Effect.asVoid(wake.open)))
-
       // 4. Stop: no new claims at once; a claim in flight may finish and its jobs are worked.
       yield* Effect.addFinalizer(() => Effect.andThen(softStop.begin, Fiber.interrupt(loop)))
 
