@@ -275,6 +275,30 @@ layer(riverDatabase, { excludeTestServices: true })("Queue, paused while listeni
   )
 })
 
+layer(riverDatabase, { excludeTestServices: true })("Queue, paused while it listens and nobody tells,", (it) => {
+  it.effect("[127] honours a pause and a resume within a minute", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const queue = queueName()
+      const kind = worker(() => done)
+      const client = yield* Effect.provideService(startListening(kind, { queue }), Clock.Clock, hastened(30))
+      const lines = (count: number) =>
+        until(
+          Effect.sync(() => client.logged(/^queue (paused|resumed)/).length),
+          (length) => length === count,
+          "5 seconds"
+        )
+
+      yield* sql`UPDATE metadata.river_queue SET paused_at = now() WHERE name = ${queue}`
+      yield* lines(1)
+      yield* sql`UPDATE metadata.river_queue SET paused_at = NULL WHERE name = ${queue}`
+      yield* lines(2)
+
+      assert.deepEqual(client.logged(/listening/), [])
+    })
+  )
+})
+
 layer(riverDatabase, { excludeTestServices: true })("Queue, paused without listening,", (it) => {
   it.effect("[18] [48] notices a pause and a resume within two seconds", () =>
     Effect.gen(function* () {
