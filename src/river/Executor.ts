@@ -22,6 +22,9 @@ import { SoftStop } from "./SoftStop.ts"
 import { type Attempt, traced as inSpan } from "./Spans.ts"
 import type { Result, Worker } from "./Worker.ts"
 
+/** The count of a row's errors when one of them is an SQL NULL. As in River, such an attempt is no span. */
+const undecodable = -1
+
 /** River's wording, for a row that another program left in a shape that no attempt can start from. */
 class UndecodableRow extends Schema.TaggedError<UndecodableRow>()("UndecodableRow", {}) {
   override get message() {
@@ -86,7 +89,7 @@ export class Executor extends Context.Service<
               return logEnd(job, outcome)
             }
             const attempted = restore(reasons.has(job) ? Effect.interrupt : attempt(job, worker))
-            return traced
+            return traced && job.error_count !== undecodable
               ? Effect.flatMap(inSpan(job, queue, attempted), end)
               : Effect.flatMap(Effect.exit(attempted), (exit) => end({ exit, span: undefined }))
           })
@@ -173,7 +176,7 @@ export class Executor extends Context.Service<
 }
 
 const attempt = (job: Job, worker: Worker): Effect.Effect<Result, unknown> =>
-  Effect.suspend(() => (job.error_count === -1 ? new UndecodableRow() : worker.work(job)))
+  Effect.suspend(() => (job.error_count === undecodable ? new UndecodableRow() : worker.work(job)))
 
 const logEnd = (job: Job, outcome: Outcome.Outcome): Effect.Effect<void> => {
   switch (outcome._tag) {

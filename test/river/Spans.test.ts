@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as SqlClient from "effect/sql/SqlClient"
 import * as Tracer from "effect/Tracer"
 import { JobCancel, JobSnooze } from "../../src/river/index.ts"
 import {
@@ -88,6 +89,48 @@ layer(riverDatabase, { excludeTestServices: true })("Spans", (it) => {
       assert.deepInclude(ends[2], { status: "error" })
       assert.deepInclude(ends[3], { status: "panic" })
     })
+  )
+
+  it.effect("[141] are not made for a row that cannot be decoded: no worker sees that job", () =>
+    Effect.gen(function* () {
+      const { around, spans } = recording()
+      const kind = worker(() => Effect.succeed({}))
+      const id = yield* insertJob(kind, { errors: "array[null::jsonb]", max_attempts: 1 })
+
+      const client = yield* around(startClient([kind], { traced: true }))
+      yield* jobIn("discarded", id)
+      yield* client.stop
+
+      assert.deepEqual(spans, [])
+    })
+  )
+
+  it.effect(
+    "[141] call an attempt an error that a cancel from outside or a stop interrupted, not one that cancels",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const { around, named } = recording()
+        const cancelled = worker(() => Effect.never, { timeout: Duration.minutes(1) })
+        const stopped = worker(() => Effect.never, { timeout: Duration.minutes(1) })
+        const ids = [yield* insertJob(cancelled), yield* insertJob(stopped)]
+        const client = yield* around(
+          startClient([cancelled, stopped], { traced: true, softStopTimeout: Duration.millis(50) })
+        )
+        for (const id of ids) yield* jobIn("running", id)
+
+        yield* sql`UPDATE metadata.river_job SET metadata = '{"cancel_attempted_at": "2026-08-07T09:30:00Z"}'
+        WHERE id = ${ids[0]}`
+        yield* jobIn("cancelled", ids[0]!, "5 seconds")
+        yield* client.stop
+        yield* jobIn("available", ids[1]!)
+
+        for (const { kind } of [cancelled, stopped]) {
+          const [span] = named(`river.work/${kind}`)
+          assert.strictEqual(span!.attributes.get("status"), "error")
+          assert.isFalse(span!.attributes.has("cancel"))
+        }
+      })
   )
 
   it.effect("have no link where the metadata holds no usable traceparent", () =>

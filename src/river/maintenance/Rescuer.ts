@@ -31,6 +31,7 @@ export const layer = Layer.effectDiscard(
     const { wake } = yield* Producer
 
     for (const { effect, kind, timeout } of workers) {
+      if (!Duration.isFinite(timeout)) continue // nobody can say when such a job is lost
       const rescue = jobRescue(sql, tables(schema), { effect, kind })
       const rescueAlone = jobRescue(sql, tables(schema), { effect: undefined, kind })
       const options = (limit: number) => ({
