@@ -44,7 +44,8 @@ const migrateCommand = Command.make(
     const settings = yield* Settings.loadMigrate
     const { schema } = settings.river
     const target = yield* parseTarget(to)
-    const database = PgClient.layer({ ...settings.database.connection, maxConnections: 1 })
+    // Unprepared: behind a transaction pooler even a named COMMIT would be sought in another session.
+    const database = PgClient.layer({ ...settings.database.connection, maxConnections: 1, prepare: false })
     const run: Effect.Effect<Shown, Migrate.MigrateError, SqlClient> =
       action === "status"
         ? Effect.map(Migrate.status({ schema }), (status) => ({ result: status, text: statusText(status) }))

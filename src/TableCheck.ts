@@ -5,67 +5,114 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { Database, describe, quoteIdentifier } from "./river/index.ts"
-import { table as requestTable } from "./signer/UploadRequests.ts"
 
-/** The database is there and cannot be worked with as it is; the message says what to do. */
+/** The database is there and cannot be worked with as it is; the message says what to do, a line for each thing. */
 export class UnfitDatabase extends Schema.TaggedError<UnfitDatabase>()("UnfitDatabase", { message: Schema.String }) {}
 
+export interface TableCheckOptions {
+  /** The schema of River's tables and of the requests. */
+  readonly schema: string
+  /** Whether ended requests are deleted after a while, which takes one privilege more. */
+  readonly requestRetention: boolean
+}
+
+/** The schema as the role finds it; what is not there is denied to nobody. */
 interface Found {
-  readonly name: string
-  readonly exists: boolean
-  readonly usable: boolean | null
-  /** Whether row-level security applies to this role. */
-  readonly guarded: boolean | null
-  /** Whether it has the newest column that the worker needs. */
-  readonly current: boolean
+  readonly role: string
+  /** Whether the role may use the schema. */
+  readonly entered: boolean
+  /** Whether the role may call `river_job_state_in_bitmask`; null when there is no such function. */
+  readonly callable: boolean | null
+  readonly tables: ReadonlyArray<{
+    /** Without its schema. */
+    readonly name: string
+    readonly exists: boolean
+    /** Whether it has the newest column that the worker needs. */
+    readonly current: boolean
+    /** The privileges that the role lacks, such as `UPDATE`. */
+    readonly denied: ReadonlyArray<string>
+    /** Whether row-level security applies to the role. */
+    readonly guarded: boolean
+  }>
 }
 
 /**
  * Waits for a database that is away, then fails when a table is missing, too old, or closed to this role. It only
  * reads: the service never migrates on its own.
  */
-export const layer = (schema: string) =>
+export const layer = ({ requestRetention, schema }: TableCheckOptions) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const { runPatiently, sql } = yield* Database
-      const jobs = `${quoteIdentifier(schema)}.river_job`
-      const rows = yield* runPatiently(sql<Found>`
-        select t.name, to_regclass(t.name) is not null as exists,
-          has_table_privilege(to_regclass(t.name), 'SELECT') and has_table_privilege(to_regclass(t.name), 'UPDATE') as usable,
-          row_security_active(to_regclass(t.name)) as guarded,
-          exists (select from pg_catalog.pg_attribute a
-            where a.attrelid = to_regclass(t.name) and a.attname = t.newest and not a.attisdropped) as current
-        from (values (${jobs}::text, 'unique_states'::text), (${requestTable(schema)}, 'error_message')) t(name, newest)
+      const ofRequests = requestRetention ? "SELECT UPDATE DELETE" : "SELECT UPDATE"
+      // Found in the catalog: by name, nothing can be looked up in a schema that the role may not use.
+      const [found] = yield* runPatiently(sql<Found>`
+        select current_user::text as role, coalesce(has_schema_privilege(n.oid, 'USAGE'), true) as entered,
+          (select bool_and(has_function_privilege(f.oid, 'EXECUTE')) from pg_catalog.pg_proc f
+            where f.pronamespace = n.oid and f.proname = 'river_job_state_in_bitmask') as callable,
+          (select jsonb_agg(jsonb_build_object(
+              'name', t.name,
+              'exists', c.oid is not null,
+              'current', exists (select from pg_catalog.pg_attribute a
+                where a.attrelid = c.oid and a.attname = t.newest and not a.attisdropped),
+              'denied', array(select p from unnest(string_to_array(t.needed, ' ')) p
+                where not has_table_privilege(c.oid, p)),
+              'guarded', coalesce(row_security_active(c.oid), false)) order by t.place)
+            from (values
+                (1, 'river_job', 'unique_states', 'SELECT UPDATE DELETE'),
+                (2, 'river_queue', 'paused_at', 'SELECT INSERT UPDATE'),
+                (3, 'file_upload_requests', 'error_message', ${ofRequests})
+              ) t(place, name, newest, needed)
+              left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name) as tables
+        from (values (${schema}::text)) s(name) left join pg_catalog.pg_namespace n on n.nspname = s.name
       `).pipe(
         Effect.mapError((fault) => new UnfitDatabase({ message: `the database cannot be used: ${describe(fault)}` }))
       )
-      const missing = rows.filter(({ exists }) => !exists).map(({ name }) => name)
-      if (missing.length > 0) {
-        return yield* new UnfitDatabase({
-          message:
-            `the database has no table ${missing.join(" and no table ")}: check DATABASE_URL and RIVER_SCHEMA, ` +
-            "or make the tables with the command `migrate up`"
-        })
-      }
-      const old = rows.filter(({ current }) => !current).map(({ name }) => name)
-      if (old.length > 0) {
-        return yield* new UnfitDatabase({
-          message: `${old.join(" and ")} is of a version that is too old: River's tables are needed at version 6 to 8`
-        })
-      }
-      const closed = rows.filter(({ usable }) => usable !== true).map(({ name }) => name)
-      if (closed.length > 0) {
-        return yield* new UnfitDatabase({
-          message: `the database role may not SELECT and UPDATE ${closed.join(" and ")}: grant it both`
-        })
-      }
-      const guarded = rows.filter((row) => row.guarded === true).map(({ name }) => name)
-      if (guarded.length > 0) {
-        return yield* new UnfitDatabase({
-          message:
-            `row-level security applies to the database role on ${guarded.join(" and ")}, and a hidden row looks like ` +
-            "a deleted one: give the role BYPASSRLS, or let it own the table"
-        })
-      }
+      const lines = found === undefined ? [] : findings(schema, found)
+      if (lines.length > 0) return yield* new UnfitDatabase({ message: lines.join("\n") })
     })
   )
+
+/** What is wrong, a line each; a privilege that is missing comes with the statement that grants it. */
+const findings = (schema: string, { callable, entered, role: name, tables }: Found): ReadonlyArray<string> => {
+  const role = quoteIdentifier(name)
+  const inSchema = (name: string) => `${quoteIdentifier(schema)}.${name}`
+  const list = (rows: Found["tables"], separator: string) => rows.map(({ name }) => inSchema(name)).join(separator)
+
+  const old = tables.filter(
+    ({ current, exists, name }) => exists && (!current || (name === "river_job" && callable === null))
+  )
+  if (old.length > 0) {
+    return [
+      `${list(old, " and ")} is of a version that is too old: River's tables are needed at version 6 to 8, ` +
+        "Civic OS's from 0.10 on"
+    ]
+  }
+  const missing = tables.filter(({ exists }) => !exists)
+  if (missing.length > 0) {
+    return [
+      `the database has no table ${list(missing, " and no table ")}: check DATABASE_URL and RIVER_SCHEMA, ` +
+        "or make the tables with the command `migrate up`"
+    ]
+  }
+
+  const lacks = (privileges: ReadonlyArray<string>, on: string) =>
+    privileges.length === 0
+      ? []
+      : [
+          `the database role ${role} lacks ${privileges.join(" and ")} on ${on}: ` +
+            `GRANT ${privileges.join(", ")} ON ${on} TO ${role}`
+        ]
+  return [
+    ...lacks(entered ? [] : ["USAGE"], `SCHEMA ${quoteIdentifier(schema)}`),
+    ...tables.flatMap(({ denied, name }) => lacks(denied, inSchema(name))),
+    ...lacks(callable === false ? ["EXECUTE"] : [], `FUNCTION ${inSchema("river_job_state_in_bitmask")}`),
+    ...tables
+      .filter(({ guarded }) => guarded)
+      .map(
+        ({ name }) =>
+          `row-level security applies to the database role ${role} on ${inSchema(name)}, and a hidden row looks like a ` +
+          `deleted one: ALTER ROLE ${role} BYPASSRLS, or let it own the table`
+      )
+  ]
+}

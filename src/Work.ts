@@ -13,17 +13,22 @@ import * as Pool from "./Database.ts"
 import * as Logging from "./Logging.ts"
 import { Client, ClientConfig, Database } from "./river/index.ts"
 import * as Settings from "./settings/Settings.ts"
+import * as Closer from "./signer/Closer.ts"
 import { Credentials } from "./signer/Credentials.ts"
 import { Presigner } from "./signer/Presigner.ts"
 import * as PresignWorker from "./signer/PresignWorker.ts"
+import * as RequestRetention from "./signer/RequestRetention.ts"
 import * as TableCheck from "./TableCheck.ts"
 import * as Telemetry from "./Telemetry.ts"
 
 /** Everything that runs, put together. Read from the top down, the list is the shutdown. */
 const layers = (settings: Settings.Settings, telemetry: Telemetry.Telemetry) =>
   started(settings, telemetry).pipe(
+    Layer.provide([Closer.layer, RequestRetention.layer(settings.requestRetention)]),
     Layer.provide(client(settings, telemetry)),
-    Layer.provide(TableCheck.layer(settings.river.schema)),
+    Layer.provide(
+      TableCheck.layer({ schema: settings.river.schema, requestRetention: settings.requestRetention !== undefined })
+    ),
     Layer.provide(Presigner.layer({ ...settings.s3, uploadLifetime: settings.s3.uploadUrlLifetime })),
     Layer.provide(credentials(settings.s3)),
     Layer.provide(Database.layer),

@@ -1,8 +1,12 @@
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as SqlClient from "effect/sql/SqlClient"
@@ -14,11 +18,22 @@ import { afterAll, beforeAll, inject } from "vitest"
 import * as Database from "../src/Database.ts"
 import { decode, type DatabaseConnection } from "../src/settings/DatabaseUrl.ts"
 import { makeAuthority, makeServer } from "./support/Certificates.ts"
+import { findPgBouncer, noPgBouncer, startPgBouncer } from "./support/PgBouncer.ts"
 import { freePort, type Postgres, startPostgres } from "./support/Postgres.ts"
 import { accountFor, makeScratch, own } from "./support/PostgresPrograms.ts"
+import { until } from "./support/until.ts"
 
 const connection = (text: string): DatabaseConnection =>
   Result.getOrThrowWith(decode(text, {}), (problems) => new Error(problems.join("\n")))
+
+/** A log that keeps its messages. */
+const makeLog = () => {
+  const lines: Array<string> = []
+  const logger = Logger.make<unknown, void>(({ message }) => {
+    lines.push(Array.isArray(message) ? message.join(" ") : String(message))
+  })
+  return { lines, logger: Logger.layer([logger]) }
+}
 
 /** Whether a session over this connection is encrypted, as the server sees it. */
 const encrypted = (config: PgConnection.Config) =>
@@ -180,27 +195,57 @@ describe("a server that never answers", () => {
 })
 
 describe("the pool", () => {
-  it.live("is made while the server is away, fails its queries, and works when the server is there", () =>
+  it.live("waits for a server that is away, and outlives one that goes away later", () =>
     Effect.gen(function* () {
       const port = yield* Effect.promise(freePort)
       const away = connection(`postgres://postgres:postgres@127.0.0.1:${port}/postgres`)
 
       for (const minConnections of [0, 1, 4]) {
         yield* Effect.gen(function* () {
-          const sql = yield* SqlClient.SqlClient
-          const error = yield* Effect.flip(sql`SELECT 1`)
-          assert.strictEqual(error.reason._tag, "ConnectionError")
-
+          const { lines, logger } = makeLog()
+          const pool = Database.layer({ connection: away, maxConnections: 4, minConnections })
+          const building = yield* Effect.forkChild(Layer.build(pool.pipe(Layer.provide(logger))))
+          yield* until(
+            Effect.sync(() => lines.length),
+            (count) => count > 0
+          )
+          assert.match(lines[0]!, /^the database is away, waiting for it: connect ECONNREFUSED/)
           const server = yield* Effect.acquireRelease(
             Effect.promise(() => startPostgres({ durable: false, port, password: "postgres" })),
             (server) => Effect.promise(server.stop)
           )
-          const rows = yield* Effect.retry(sql`SELECT 1 AS one`, { times: 3 })
-          assert.deepEqual(rows, [{ one: 1 }])
-          assert.strictEqual(server.port, port)
-        }).pipe(Effect.provide(Database.layer({ connection: away, maxConnections: 4, minConnections })), Effect.scoped)
+
+          const sql = Context.get(yield* Fiber.join(building), SqlClient.SqlClient)
+
+          assert.deepEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+          assert.match(lines[1]!, /^the database is back after/)
+          yield* Effect.promise(() => server.shutdown())
+          const error = yield* Effect.flip(sql`SELECT 1`)
+          assert.isTrue(error.isRetryable)
+          yield* Effect.promise(server.start)
+          assert.deepEqual(yield* Effect.retry(sql`SELECT 1 AS one`, { times: 5 }), [{ one: 1 }])
+          assert.lengthOf(lines, 2)
+        }).pipe(Effect.scoped)
       }
     })
+  )
+
+  it.live("gives up its waiting when it is interrupted", () =>
+    Effect.gen(function* () {
+      const port = yield* Effect.promise(freePort)
+      const away = connection(`postgres://postgres:postgres@127.0.0.1:${port}/postgres`)
+      const { lines, logger } = makeLog()
+      const pool = Database.layer({ connection: away, maxConnections: 4, minConnections: 1 })
+      const building = yield* Effect.forkChild(Layer.build(pool.pipe(Layer.provide(logger))))
+      yield* until(
+        Effect.sync(() => lines.length),
+        (count) => count > 0
+      )
+
+      const [took] = yield* Effect.timed(Fiber.interrupt(building))
+
+      assert.isBelow(Duration.toMillis(took), 1000)
+    }).pipe(Effect.scoped)
   )
 
   it.live("opens no more connections than it may, named s3-signer", () =>
@@ -226,4 +271,48 @@ describe("the pool", () => {
       }).pipe(Effect.provide(pool))
     })
   )
+
+  /** What is said when the pool is made, and what the sessions have prepared after eight queries at once. */
+  const prepared = (url: string) =>
+    Effect.gen(function* () {
+      const { lines, logger } = makeLog()
+      const pool = Database.layer({ connection: connection(url), maxConnections: 4, minConnections: 1 })
+      const names = yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* Effect.forEach(Array.from({ length: 8 }), () => sql`SELECT pg_sleep(0.02)`, { concurrency: "unbounded" })
+        return (yield* sql`SELECT name FROM pg_prepared_statements`.unprepared).map(({ name }) => name)
+      }).pipe(Effect.provide(pool.pipe(Layer.provideMerge(logger))))
+      return { lines, names }
+    })
+
+  it.live("prepares its statements where nobody stands before the database", () =>
+    Effect.gen(function* () {
+      const { lines, names } = yield* prepared(inject("databaseUrl"))
+
+      assert.lengthOf(names, 1)
+      assert.deepEqual(lines, [])
+    })
+  )
+
+  const pgBouncer = findPgBouncer()
+  if (pgBouncer === undefined) process.stderr.write(`skipped, the pool behind a pooler: ${noPgBouncer}\n`)
+
+  describe.skipIf(pgBouncer === undefined)("behind a pooler", () => {
+    it.live.each(["transaction", "statement", "session"] as const)(
+      "that lends its sessions for one %s prepares nothing, and says so once",
+      (mode) =>
+        Effect.gen(function* () {
+          const url = inject("databaseUrl")
+          const pooler = yield* Effect.acquireRelease(
+            Effect.promise(() => startPgBouncer(pgBouncer ?? "", { url, mode, poolSize: 4 })),
+            ({ stop }) => Effect.promise(stop)
+          )
+
+          const { lines, names } = yield* prepared(pooler.through(url))
+
+          assert.deepEqual(names, [])
+          assert.deepEqual(lines, ["a connection pooler stands before the database: statements are not prepared"])
+        }).pipe(Effect.scoped)
+    )
+  })
 })

@@ -192,10 +192,7 @@ export const items: Readonly<Record<number, Item>> = {
 
   // J. Maintenance
   107: item("What waits for its time becomes available when it comes, `scheduled_at` unchanged"),
-  108: overridden(
-    "Queues of due jobs are notified when these become available",
-    "the client that makes them available looks for them itself; the others find them by polling"
-  ),
+  108: item("Who listens for a queue is told when a due job becomes available"),
   109: item("Unique jobs whose key is taken are discarded instead, with River's mark"),
   110: item(
     "Jobs that run for too long are rescued as River does it",

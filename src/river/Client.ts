@@ -6,6 +6,7 @@ import { ClientConfig, type ClientOptions } from "./ClientConfig.ts"
 import { Completer } from "./Completer.ts"
 import { Executor } from "./Executor.ts"
 import { Listening } from "./Listening.ts"
+import * as Cleaner from "./maintenance/Cleaner.ts"
 import * as Rescuer from "./maintenance/Rescuer.ts"
 import * as Scheduler from "./maintenance/Scheduler.ts"
 import * as Notifier from "./Notifier.ts"
@@ -20,7 +21,7 @@ import type { Worker } from "./Worker.ts"
  * needs the `Database`.
  */
 export const layer = (options: ClientOptions, workers: ReadonlyArray<Worker>) =>
-  Layer.mergeAll(Notifier.layer, Scheduler.layer, Rescuer.layer).pipe(
+  Layer.mergeAll(Notifier.layer, Scheduler.layer, Rescuer.layer, Cleaner.layer).pipe(
     Layer.provide(Producer.layer),
     Layer.provide(Queue.layer),
     Layer.provide(Executor.layer),

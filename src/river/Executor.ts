@@ -2,7 +2,7 @@
  * Works claimed jobs: a fiber each, ended by its own end, by its timeout, by a cancel from outside, or by a stop.
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"

@@ -2,6 +2,10 @@
  * What River's notifications say. Whatever is not as River writes it says nothing: anybody may notify on its channels.
  */
 
+/** Where new jobs are told of, and where whoever listens is steered. */
+export const insertChannel = (schema: string): string => `${schema}.river_insert`
+export const controlChannel = (schema: string): string => `${schema}.river_control`
+
 /** On `river_control`. `queue` is a name; for pause and resume also `*`, all queues. */
 export type Control =
   | { readonly action: "pause" | "resume"; readonly queue: string }

@@ -69,13 +69,15 @@ export const layer = Layer.effectDiscard(
         const hear = (channel: string) => Scope.provide(connection.listen(channel), outer)
         const reactTo = (notifications: Listener, react: (payload: string) => Effect.Effect<void>) =>
           Effect.forever(Effect.flatMap(Notifications.take(notifications), ({ payload }) => react(payload)))
+        // First of all: what a deaf session listens to stays behind with the pooler's own, for whoever gets that next.
+        const echo = yield* hear(echoChannel)
+        const unlisten = Effect.ignore(connection.query("unlisten *", [], false))
+        yield* Effect.tapError(hearsItself(echo), () => unlisten)
         const subscriptions = [
-          reactTo(yield* hear(`${schema}.river_insert`), onInsert),
-          reactTo(yield* hear(`${schema}.river_control`), onControl)
+          reactTo(yield* hear(Notification.insertChannel(schema)), onInsert),
+          reactTo(yield* hear(Notification.controlChannel(schema)), onControl)
         ]
         for (const channel of wakeChannels) subscriptions.push(reactTo(yield* hear(channel), () => wake))
-        const echo = yield* hear(echoChannel)
-        yield* hearsItself(echo)
         if (lost) yield* Effect.logInfo("listening again")
         lost = false
         // For what was notified while nobody listened.

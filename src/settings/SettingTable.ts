@@ -67,6 +67,11 @@ const rows = {
     otherwise: "host name",
     meaning: "the name of this client in `attempted_by`, 1 to 100 characters"
   },
+  REQUEST_RETENTION: {
+    otherwise: "keep",
+    meaning:
+      "how long completed and failed upload requests are kept after they were made, 1s to 3650d; then they are deleted"
+  },
   LOG_LEVEL: { default: "info", meaning: "`trace`, `debug`, `info`, `warn` or `error`" },
   LOG_FORMAT: { otherwise: "pretty on a terminal, else json", meaning: "`pretty` or `json`" }
 } as const satisfies Record<string, SettingRow>

@@ -19,6 +19,8 @@ export interface Settings extends LogSettings {
   readonly database: DatabaseSettings
   readonly s3: S3Settings
   readonly river: RiverSettings
+  /** How long ended upload requests are kept, from 1 second to 3650 days; for ever unless it is set. */
+  readonly requestRetention: Duration.Duration | undefined
 }
 
 /** What `migrate` needs to know. */
@@ -99,6 +101,7 @@ export const load: Effect.Effect<Settings, InvalidSettings> = Effect.flatMap(Rea
       database: databaseSettings(environment),
       s3: s3Settings(environment),
       river: riverSettings(environment),
+      requestRetention: optional(environment, "REQUEST_RETENTION", requestRetention),
       log: logSettings(environment)
     })
   ).pipe(
@@ -239,6 +242,9 @@ const riverSettings = (environment: Environment): Checked<RiverSettings> => {
 
 /** Node fires a timer of 2^31 milliseconds or more, 24.8 days, at once. */
 const timer = (minimum: string) => Type.duration({ minimum, maximum: "24d" })
+
+/** It is counted by the database, so no timer bounds it. */
+const requestRetention = Type.duration({ minimum: "1s", maximum: "3650d" })
 
 const logSettings = (environment: Environment): Checked<LogSettings["log"]> => {
   const format = process.stdout.isTTY ? "pretty" : "json"

@@ -7,6 +7,11 @@ import { isUuid } from "./FileId.ts"
 /** A schema's request table, quoted. */
 export const table = (schema: string): string => `${quoteIdentifier(schema)}.file_upload_requests`
 
+/** The id of the request that a job's args name, in SQL: null where they name none, whatever JSON they are. */
+export const requestId = (args: string): string =>
+  `case when ${args} ->> 'request_id' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+    then (${args} ->> 'request_id')::uuid end`
+
 /**
  * A completed request is never written again, whoever redelivers its job. A `failed` one is answered when its job is
  * retried. `processing` is never written: a request is updated once.
@@ -14,8 +19,7 @@ export const table = (schema: string): string => `${quoteIdentifier(schema)}.fil
 export const effect = (schema: string): RowEffect => ({
   table: table(schema),
   id: "id",
-  key: `case when j.args ->> 'request_id' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
-    then (j.args ->> 'request_id')::uuid end`,
+  key: requestId("j.args"),
   keyOf: (args) => {
     const id = typeof args === "object" && args !== null && "request_id" in args ? args.request_id : undefined
     return typeof id === "string" && isUuid(id) ? id : undefined

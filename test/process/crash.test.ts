@@ -4,7 +4,7 @@ import { onDatabase } from "./support.ts"
 
 describe("a process that is killed", () => {
   it.live(
-    "in the middle of its work loses nothing, changes no URL, and all are answered within 15 s of the next start",
+    "[97] in the middle of its work loses nothing, changes no URL, and all are answered within 15 s of the next start",
     () => onDatabase(drainWithKills({ requests: 5000, kills: 4 }))
   )
 })

@@ -20,7 +20,7 @@ describe("a role with too few connections", () => {
         const limited = yield* role((name) => [
           `ALTER ROLE ${name} CONNECTION LIMIT 2`,
           `GRANT USAGE ON SCHEMA metadata TO ${name}`,
-          `GRANT SELECT, UPDATE ON metadata.river_job, metadata.file_upload_requests TO ${name}`
+          `GRANT ALL ON ALL TABLES IN SCHEMA metadata TO ${name}`
         ])
         yield* insertRequests(5000)
 

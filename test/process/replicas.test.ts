@@ -21,7 +21,7 @@ const countEnds = Effect.gen(function* () {
 })
 
 describe("two processes", () => {
-  it.live("drain ten thousand requests together, each job completed exactly once", () =>
+  it.live("[26] drain ten thousand requests together, each job completed exactly once", () =>
     onDatabase(
       Effect.gen(function* () {
         const { url } = yield* TestDatabase
@@ -81,7 +81,7 @@ describe("two processes", () => {
     )
   )
 
-  it.live("are replaced one after the other under load, by others of the same name, and no attempt is lost", () =>
+  it.live("[124] are replaced one after the other under load, by others of the same name, and no attempt is lost", () =>
     onDatabase(
       Effect.gen(function* () {
         const { url } = yield* TestDatabase

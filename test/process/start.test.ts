@@ -10,7 +10,6 @@ import * as fs from "node:fs"
 import { type AddressInfo, createServer } from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
-import * as MigrationFiles from "../../src/MigrationFiles.ts"
 import { emptyDatabase, TestDatabase } from "../support/Database.ts"
 import { databaseUrl, onServer, signerTemplate } from "../support/Templates.ts"
 import { runToEnd, startWorker, until } from "../support/WorkerProcess.ts"
@@ -184,39 +183,12 @@ describe.concurrent("a database", () => {
         assert.strictEqual(bare.errors.length, 1)
         assert.match(
           bare.errors[0]!,
-          /has no table "metadata"\.river_job and no table "metadata"\.file_upload_requests: .*DATABASE_URL.*RIVER_SCHEMA.*migrate up/
+          /has no table "metadata"\.river_job and no table "metadata"\.river_queue and no table "metadata"\.file_upload_requests: .*DATABASE_URL.*RIVER_SCHEMA.*migrate up/
         )
         const sql = yield* SqlClient.SqlClient
         assert.deepEqual(yield* sql`SELECT nspname FROM pg_namespace WHERE nspname = 'metadata'`, [])
       }),
       emptyDatabase
-    )
-  )
-
-  it.live("works at River's version 6, as Civic OS has it; at an older one ends it with status 2", () =>
-    onDatabase(
-      Effect.gen(function* () {
-        const { url } = yield* TestDatabase
-        const sql = yield* SqlClient.SqlClient
-        const downTo = (version: number) =>
-          Effect.gen(function* () {
-            const known = yield* MigrationFiles.load
-            const steps = known.filter((step) => step.line === "main" && step.version > version).toReversed()
-            const statements = steps.flatMap(({ down }) => MigrationFiles.statementsOf(down, "metadata"))
-            for (const statement of statements) yield* sql.unsafe(statement).unprepared
-          })
-        yield* downTo(6)
-        const worker = yield* startWorker(url)
-        assert.strictEqual((yield* answered(yield* requestUpload())).status, "completed")
-        assert.strictEqual((yield* answered(yield* requestUpload({ entity_id: "" }))).status, "failed")
-        assert.deepEqual(yield* worker.stop, { status: 0, signal: null })
-
-        yield* sql`ALTER TABLE metadata.river_job DROP COLUMN unique_states CASCADE`
-        const old = yield* runToEnd(["work"], { DATABASE_URL: url })
-        assert.strictEqual(old.status, 2)
-        assert.lengthOf(old.errors, 1)
-        assert.match(old.errors[0]!, /river_job is of a version that is too old: .* version 6 to 8/)
-      })
     )
   )
 
@@ -257,29 +229,33 @@ describe.concurrent("a database", () => {
     )
   )
 
-  it.live("that is closed to the role ends it with status 2; a role with USAGE, SELECT and UPDATE works", () =>
+  it.live("[9] that is closed to the role ends it with status 2, and the lines that it says open what is needed", () =>
     onDatabase(
       Effect.gen(function* () {
-        const outside = yield* role()
-        const reader = yield* role((name) => [
-          `GRANT USAGE ON SCHEMA metadata TO ${name}`,
-          `GRANT SELECT ON ALL TABLES IN SCHEMA metadata TO ${name}`
-        ])
-        const least = yield* role((name) => [
-          `GRANT USAGE ON SCHEMA metadata TO ${name}`,
-          `GRANT SELECT, UPDATE ON metadata.river_job, metadata.file_upload_requests TO ${name}`
-        ])
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`REVOKE EXECUTE ON FUNCTION metadata.river_job_state_in_bitmask FROM PUBLIC`
+        const { name, url } = yield* role()
 
-        for (const { url } of [outside, reader]) {
-          const refused = yield* runToEnd(["work"], { DATABASE_URL: url })
-          assert.strictEqual(refused.status, 2)
-          assert.strictEqual(refused.errors.length, 1)
-          assert.match(
-            refused.errors[0]!,
-            /permission denied for schema metadata|may not SELECT and UPDATE .*: grant it/
+        const refused = yield* runToEnd(["work"], { DATABASE_URL: url })
+
+        assert.strictEqual(refused.status, 2)
+        assert.deepEqual(
+          refused.errors.map((line) => line.replaceAll(name, "it")),
+          [
+            ["USAGE", 'SCHEMA "metadata"'],
+            ["SELECT, UPDATE, DELETE", '"metadata".river_job'],
+            ["SELECT, INSERT, UPDATE", '"metadata".river_queue'],
+            ["SELECT, UPDATE", '"metadata".file_upload_requests'],
+            ["EXECUTE", 'FUNCTION "metadata".river_job_state_in_bitmask']
+          ].map(
+            ([privileges, object]) =>
+              `s3-signer: the database role "it" lacks ${privileges!.replaceAll(", ", " and ")} on ${object}: ` +
+              `GRANT ${privileges} ON ${object} TO "it"`
           )
-        }
-        const worker = yield* startWorker(least.url)
+        )
+
+        for (const line of refused.errors) yield* sql.unsafe(line.replace(/.*: (?=GRANT)/, "")).unprepared
+        const worker = yield* startWorker(url)
         const ids = [yield* requestUpload(), yield* requestUpload({ entity_id: "" })]
         const lost = yield* insertJob("{}", {
           state: "'running'",
@@ -295,14 +271,14 @@ describe.concurrent("a database", () => {
     )
   )
 
-  it.live("that refuses the password or is not there yet is waited for, with a line; then it works", () =>
+  it.live("[6] that refuses the password or is not there yet is waited for, with a line; then it works", () =>
     onDatabase(
       Effect.gen(function* () {
         const { name: database, url } = yield* TestDatabase
         const sql = yield* SqlClient.SqlClient
         const owner = yield* role((name) => [
           `GRANT USAGE ON SCHEMA metadata TO ${name}`,
-          `GRANT SELECT, UPDATE ON metadata.river_job, metadata.file_upload_requests TO ${name}`
+          `GRANT ALL ON ALL TABLES IN SCHEMA metadata TO ${name}`
         ])
         const wrong = new URL(owner.url)
         wrong.password = "not_of_the_role"

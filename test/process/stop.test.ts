@@ -32,7 +32,7 @@ const stopIn = (worker: WorkerProcess) =>
   Effect.map(Effect.timed(worker.stop), ([took, end]) => ({ ...end, seconds: Duration.toSeconds(took) }))
 
 describe("a stop", () => {
-  it.live("under load ends with status 0, no job left running, no attempt burned, and nothing more claimed", () =>
+  it.live("[91] under load ends with status 0, no job left running, no attempt burned, and nothing more claimed", () =>
     onDatabase(
       Effect.gen(function* () {
         const { url } = yield* TestDatabase

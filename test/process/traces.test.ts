@@ -51,7 +51,7 @@ const start = (span: ReceivedSpan) => BigInt(span.startTimeUnixNano)
 const end = (span: ReceivedSpan) => BigInt(span.endTimeUnixNano)
 
 describe.concurrent("traces", () => {
-  it.live("have a span for each attempt, linked to who enqueued it, with signing and settling as children", () =>
+  it.live("[123] have a span for each attempt, linked to who enqueued it, with signing and settling as children", () =>
     onDatabase(
       Effect.gen(function* () {
         const { url } = yield* TestDatabase

@@ -2,7 +2,10 @@
  * What a browser and the person before it get from the running process.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Queue from "effect/Queue"
 import * as SqlClient from "effect/sql/SqlClient"
 import { randomBytes } from "node:crypto"
 import { emptyDatabase, TestDatabase } from "../support/Database.ts"
@@ -106,6 +109,66 @@ describe("an upload", () => {
         }
       })
     )
+  )
+
+  it.live("[37] is one job, completed at its first attempt within 2 s, also when only a row asks for it", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase
+        const worker = yield* startWorker(url)
+        yield* worker.working
+        const sql = yield* SqlClient.SqlClient
+        yield* Effect.sleep("200 millis")
+
+        const [row] = yield* sql<{ readonly id: string }>`
+          INSERT INTO metadata.file_upload_requests (entity_type, entity_id, file_name, file_type)
+          VALUES ('document', '42', 'photo.jpg', 'image/jpeg') RETURNING id`
+        const job = yield* jobEnded((yield* jobOf(row!.id)).id, "2 seconds")
+
+        assert.deepInclude(job, { kind: "s3_presign", state: "completed", attempt: 1, errors: null })
+        assert.lengthOf(job.attempted_by!, 1)
+        assert.lengthOf(yield* getJobs("true"), 1)
+        assert.deepInclude(yield* getAnswer(row!.id), { status: "completed" })
+      })
+    )
+  )
+
+  it.live(
+    "[140] that is asked for in a transaction lives and dies with it, and ends no transaction of its caller's",
+    () =>
+      onDatabase(
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const pg = yield* PgClient.PgClient
+          const heard = yield* pg.listen("upload_url_request")
+          const transaction = sql<{ readonly id: string }>`SELECT pg_current_xact_id()::text AS id`
+          const everything = sql`SELECT id::text FROM metadata.file_upload_requests UNION ALL
+          SELECT id::text FROM metadata.river_job`
+
+          yield* sql
+            .withTransaction(
+              Effect.gen(function* () {
+                const before = yield* transaction
+                yield* requestUpload()
+                assert.deepEqual(yield* transaction, before)
+                assert.lengthOf(yield* everything, 2)
+                return yield* Effect.fail("changed their mind" as const)
+              })
+            )
+            .pipe(Effect.flip)
+          assert.deepEqual(yield* everything, [])
+          // Its notification would be too long, so the call fails, and takes what was done before with it.
+          const tooLong = sql.withTransaction(
+            Effect.andThen(requestUpload(), requestUpload({ file_name: "x".repeat(9000) }))
+          )
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(tooLong)))
+          assert.deepEqual(yield* everything, [])
+
+          const id = yield* requestUpload()
+          assert.strictEqual(JSON.parse((yield* Queue.take(heard)).payload).requestId, id)
+          assert.lengthOf(yield* everything, 2)
+        })
+      )
   )
 
   it.live("is left as it is, byte for byte, when its job is delivered again", () =>
@@ -264,7 +327,7 @@ describe.concurrent("a request that cannot be answered", () => {
     )
   )
 
-  it.live("is told apart from a job that names no request at all, whatever its args are", () =>
+  it.live("[73] is told apart from a job that names no request at all, whatever its args are", () =>
     onDatabase(
       Effect.gen(function* () {
         const { url } = yield* TestDatabase
@@ -306,7 +369,7 @@ describe.concurrent("a request that cannot be answered", () => {
 })
 
 describe("jobs of others", () => {
-  it.live("are not touched while the worker's own due and lost jobs beside them run again", () =>
+  it.live("[72] are not touched while the worker's own due and lost jobs beside them run again", () =>
     onDatabase(
       Effect.gen(function* () {
         const { url } = yield* TestDatabase

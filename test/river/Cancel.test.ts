@@ -49,7 +49,7 @@ const startListening = Effect.fnUntraced(function* (kind: Worker, options: Start
     listen: { url: Redacted.make(url), applicationName: "cancel-test-listener" },
     ...options
   })
-  yield* until(listening, (now) => now.some(({ pid, query }) => !before.includes(pid) && /river_echo/.test(query)))
+  yield* until(listening, (now) => now.some(({ pid, query }) => !before.includes(pid) && /river_control/.test(query)))
   yield* Effect.sleep("300 millis")
   return client
 })

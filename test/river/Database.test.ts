@@ -165,7 +165,7 @@ layer(riverDatabase, { excludeTestServices: true })("a client of a database that
 })
 
 layer(riverDatabase, { excludeTestServices: true })("a client that starts before its database", (it) => {
-  it.effect("waits for it without spinning, and then works", () =>
+  it.effect("[6] waits for it without spinning, and then works", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase
       const proxy = yield* Effect.acquireRelease(

@@ -35,8 +35,7 @@ layer(riverDatabase, { excludeTestServices: true })("the engine", (it) => {
         cancelled: ["cancelled", yield* insertJob(cancelling)],
         discarded: ["discarded", yield* insertJob(failing, { max_attempts: 1 })],
         completed: ["completed", yield* insertJob(fine)],
-        rescued: ["completed", yield* insertJob(fine, lost)],
-        due: ["completed", yield* insertJob(fine, { state: "scheduled" })]
+        rescued: ["completed", yield* insertJob(fine, lost)]
       } as const
 
       const client = yield* startClient([failing, snoozing, postponing, cancelling, hanging, fine], {

@@ -70,7 +70,7 @@ const startListening = Effect.fnUntraced(function* (kind: Worker, options: Start
     listen: { url: Redacted.make(url), applicationName: "queue-test-listener" },
     ...options
   })
-  yield* until(listening, (now) => now.some(({ pid, query }) => !before.includes(pid) && /river_echo/.test(query)))
+  yield* until(listening, (now) => now.some(({ pid, query }) => !before.includes(pid) && /river_control/.test(query)))
   yield* Effect.sleep("300 millis")
   return client
 })
@@ -345,7 +345,7 @@ layer(riverDatabase, { excludeTestServices: true })("Queue, paused without liste
       const queue = queueName()
       const kind = worker(() => done)
       const lock = yield* beginElsewhere(["LOCK TABLE metadata.river_job IN SHARE MODE"])
-      const client = yield* startClient([kind], { queue })
+      const client = yield* startClient([kind], { queue, maxConnections: 10 }) // the chores wait, too
       yield* registered(queue)
       yield* until(sessions("wait_event_type = 'Lock'"), (waiting) => waiting.length > 0)
       yield* sql`UPDATE metadata.river_queue SET paused_at = now() WHERE name = ${queue}`

@@ -412,7 +412,7 @@ layer(riverDatabase, { excludeTestServices: true })("the fence", (it) => {
   }
 
   for (const [what, statement] of Object.entries(meanwhile)) {
-    it.effect(`[62] drops every outcome of a job that ${what}: neither job nor row changes`, () =>
+    it.effect(`[56] [62] drops every outcome of a job that ${what}: neither job nor row changes`, () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
         const kind = itemWorker()

@@ -23,7 +23,8 @@ const reveal = (secret: Redacted.Redacted | undefined) => (secret === undefined 
 describe("Settings", () => {
   it.effect("has a default for everything", () =>
     Effect.gen(function* () {
-      const { database, log, river, s3, secrets, warnings } = yield* load({ LOG_FORMAT: "json" })
+      const settings = yield* load({ LOG_FORMAT: "json" })
+      const { database, log, river, s3, secrets, warnings } = settings
 
       assert.deepEqual({ max: database.maxConnections, min: database.minConnections }, { max: 4, min: 1 })
       assert.strictEqual(database.connection.database, "civic_os")
@@ -47,6 +48,7 @@ describe("Settings", () => {
         jobTimeout: Duration.seconds(5),
         softStopTimeout: Duration.seconds(10)
       })
+      assert.isUndefined(settings.requestRetention)
       assert.deepEqual(log, { level: "Info", format: "json" })
       assert.deepEqual(warnings, [])
       assert.deepEqual(secrets.map(Redacted.value), ["postgres", "postgres"])
@@ -65,7 +67,7 @@ describe("Settings", () => {
 
   it.effect("reads every setting", () =>
     Effect.gen(function* () {
-      const { database, log, river, s3 } = yield* load({
+      const { database, log, requestRetention, river, s3 } = yield* load({
         DATABASE_URL: "postgres://u:database-password@db/civic",
         DB_MAX_CONNS: "1000",
         DB_MIN_CONNS: "0",
@@ -87,6 +89,7 @@ describe("Settings", () => {
         RIVER_SCHEMA: "river",
         RIVER_QUEUE: "uploads fast",
         RIVER_CLIENT_ID: "worker-1",
+        REQUEST_RETENTION: "3650d",
         LOG_LEVEL: "trace",
         LOG_FORMAT: "pretty"
       })
@@ -116,6 +119,7 @@ describe("Settings", () => {
         jobTimeout: Duration.minutes(1),
         softStopTimeout: Duration.zero
       })
+      assert.deepEqual(requestRetention, Duration.days(3650))
       assert.deepEqual(log, { level: "Trace", format: "pretty" })
     })
   )
@@ -198,6 +202,7 @@ describe("a bad value", () => {
     ["FETCH_COOLDOWN", ["0ms", "5 nanos"]],
     ["JOB_TIMEOUT", ["0s", "25d", "5S"]],
     ["SOFT_STOP_TIMEOUT", ["-1s", "25d", "-1 seconds"]],
+    ["REQUEST_RETENTION", ["0s", "999ms", "3651d", "-1h", "30", "keep", "Infinity"]],
     ["RIVER_SCHEMA", ["1a", "a-b", "a b", "a.b", 'a"b', "x".repeat(47), "ä"]],
     ["RIVER_QUEUE", ["x".repeat(128), "a\tb"]],
     ["RIVER_CLIENT_ID", ["x".repeat(101), "a\nb"]],
@@ -242,6 +247,42 @@ describe("a bad value", () => {
         assert.notMatch(lines[0]!, /\n/)
         assert.isBelow(lines[0]!.length, 500)
       }
+    })
+  )
+
+  it.effect("[5] is a start without slots or with too many, times under 1 ms, and a cooldown over the poll", () =>
+    Effect.gen(function* () {
+      const refused: ReadonlyArray<Partial<Record<SettingName, string>>> = [
+        { MAX_WORKERS: "0" },
+        { MAX_WORKERS: "1001" },
+        { FETCH_COOLDOWN: "0ms" },
+        { FETCH_POLL_INTERVAL: "0ms" },
+        { FETCH_POLL_INTERVAL: "99ms", FETCH_COOLDOWN: "100ms" }
+      ]
+      for (const variables of refused) assert.isAbove((yield* problems(variables)).length, 0)
+
+      yield* load({ MAX_WORKERS: "1", FETCH_COOLDOWN: "1ms", FETCH_POLL_INTERVAL: "1ms" })
+      yield* load({ MAX_WORKERS: "1000", FETCH_COOLDOWN: "100ms", FETCH_POLL_INTERVAL: "100ms" })
+    })
+  )
+
+  it.effect("[4] is a schema of more than 46 characters, or of any but letters, digits and underscores", () =>
+    Effect.gen(function* () {
+      for (const schema of ["x".repeat(47), "1a", "a-b", "a.b", 'a"b', "ä"]) {
+        assert.lengthOf(yield* problems({ RIVER_SCHEMA: schema }), 1)
+      }
+
+      for (const schema of ["x".repeat(46), "_", "MixedCase_1"]) {
+        assert.strictEqual((yield* load({ RIVER_SCHEMA: schema })).river.schema, schema)
+      }
+    })
+  )
+
+  it.effect("[8] is a client's name of more than 100 characters", () =>
+    Effect.gen(function* () {
+      assert.lengthOf(yield* problems({ RIVER_CLIENT_ID: "x".repeat(101) }), 1)
+
+      assert.strictEqual((yield* load({ RIVER_CLIENT_ID: "x".repeat(100) })).river.clientId, "x".repeat(100))
     })
   )
 

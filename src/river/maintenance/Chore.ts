@@ -5,24 +5,37 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import type { SqlError } from "effect/sql/SqlError"
 import { Database } from "../Database.ts"
 import { describe, severity, type SqlFault } from "../SqlFault.ts"
-import type { Changed } from "../sql/river_job_maintenance.ts"
-import type { SqlError } from "effect/sql/SqlError"
 
 /** Rows that a chore changes in one statement. */
 export const batchSize = 1000
+
+/** Rows that a pass steps over because the database refuses them; then the pass is over. */
+const skippedRows = 20
+
+/** What a statement did. */
+export interface Changed {
+  /** The rows that it changed. */
+  readonly count: number
+  /** Whether there may be more to do at once. Unless it says so, a full batch means that there is. */
+  readonly more?: boolean
+}
 
 export interface Chore {
   /** For the log, as in "could not rescue lost jobs". */
   readonly name: string
   readonly every: Duration.Duration
-  /** One statement for the next rows, at most `limit`; it answers how many it changed. */
-  readonly batch: (limit: number) => Effect.Effect<ReadonlyArray<Changed>, SqlError>
-  /** The same for one row, without a word to its kind's own row. */
-  readonly alone: Effect.Effect<ReadonlyArray<Changed>, SqlError>
+  /**
+   * One statement for the next rows, at most `limit`, after the first `skip` of those that are due. Only a chore without
+   * `alone` is ever asked to skip.
+   */
+  readonly batch: (limit: number, skip: number) => Effect.Effect<ReadonlyArray<Changed>, SqlError>
+  /** A statement for the next row in a way that the database does not refuse; without it the row is stepped over. */
+  readonly alone?: Effect.Effect<ReadonlyArray<Changed>, SqlError>
   /** Run after a pass that changed something. */
-  readonly afterwards: (changed: number) => Effect.Effect<void>
+  readonly afterwards?: (changed: number) => Effect.Effect<void>
 }
 
 /**
@@ -30,35 +43,46 @@ export interface Chore {
  * A pass repeats the statement while its batches are full. A pass that fails is logged, and the next one comes anyway.
  *
  * A batch that the database refuses is halved, so that one bad row holds up nobody: once it is the next in line and
- * refused by itself, it is ended alone.
+ * refused by itself, it is changed alone, or stepped over until the next pass.
  */
 export const run = Effect.fnUntraced(function* (chore: Chore) {
   const database = yield* Database
+  let told: string | undefined
 
-  const batch = (limit: number): Effect.Effect<{ readonly count: number; readonly limit: number }, SqlFault> =>
-    Effect.map(database.run(chore.batch(limit)), ([row]) => ({ count: row?.count ?? 0, limit })).pipe(
+  const change = (statement: Effect.Effect<ReadonlyArray<Changed>, SqlError>, progress: Progress) =>
+    Effect.map(database.run(statement), ([row]) => {
+      const { count, more = count >= progress.limit } = row ?? { count: 0 }
+      return { ...progress, changed: progress.changed + count, more }
+    })
+
+  const step = (progress: Progress) =>
+    change(chore.batch(progress.limit, progress.refused.length), progress).pipe(
+      Effect.map((next) => ({ ...next, limit: Math.min(2 * next.limit, batchSize) })),
       Effect.catchIf(
         (fault) => severity(fault) === "data",
-        (fault) => {
-          if (limit > 1) return batch(Math.floor(limit / 2))
+        (fault): Effect.Effect<Progress, SqlFault> => {
+          if (progress.limit > 1) return Effect.succeed({ ...progress, limit: Math.floor(progress.limit / 2) })
+          if (chore.alone === undefined) {
+            return Effect.succeed({ ...progress, refused: [...progress.refused, describe(fault)] })
+          }
           const log = Effect.logError(`could not ${chore.name} with a word to their own rows: ${describe(fault)}`)
-          return Effect.andThen(
-            log,
-            Effect.map(database.run(chore.alone), ([row]) => ({ count: row?.count ?? 0, limit }))
-          )
+          return Effect.andThen(log, change(chore.alone, progress))
         }
       )
     )
 
   const pass = Effect.gen(function* () {
-    let changed = 0
-    let more: boolean
-    do {
-      const { count, limit } = yield* batch(batchSize)
-      changed += count
-      more = count >= limit
-    } while (more)
-    if (changed > 0) yield* chore.afterwards(changed)
+    let progress: Progress = { changed: 0, limit: batchSize, more: true, refused: [] }
+    while (progress.more && progress.refused.length < skippedRows) progress = yield* step(progress)
+
+    const { changed, refused } = progress
+    if (changed > 0 && chore.afterwards !== undefined) yield* chore.afterwards(changed)
+    // The same rows are refused in each pass: once is enough.
+    const [first] = refused
+    if (first !== undefined && first !== told) {
+      yield* Effect.logError(`could not ${chore.name}: the database refuses ${refused.length} of them: ${first}`)
+    }
+    told = first
   }).pipe(
     Effect.catchDefect((defect) => Effect.logError(`could not ${chore.name}`, Cause.die(defect))),
     Effect.catch((fault) =>
@@ -71,3 +95,13 @@ export const run = Effect.fnUntraced(function* (chore: Chore) {
     Effect.forkScoped
   )
 })
+
+/** How far a pass is. */
+interface Progress {
+  readonly changed: number
+  /** Of the next batch. */
+  readonly limit: number
+  readonly more: boolean
+  /** Why rows were stepped over, a reason each. */
+  readonly refused: ReadonlyArray<string>
+}

@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import { ClientConfig } from "../ClientConfig.ts"
 import { Database } from "../Database.ts"
 import { Producer } from "../Producer.ts"
+import { insertChannel } from "../Notification.ts"
 import { tables } from "../sql/river_job.ts"
 import { jobSchedule } from "../sql/river_job_maintenance.ts"
 import * as Chore from "./Chore.ts"
@@ -20,14 +21,15 @@ export const layer = Layer.effectDiscard(
     const { sql } = yield* Database
     const { wake } = yield* Producer
 
+    const options = { ahead: every, channel: insertChannel(schema), queue }
     for (const { effect, kind } of workers) {
       const schedule = jobSchedule(sql, tables(schema), { effect, kind })
       const scheduleAlone = jobSchedule(sql, tables(schema), { effect: undefined, kind })
       yield* Chore.run({
         name: "make due jobs available",
         every,
-        batch: (limit) => schedule({ ahead: every, limit, queue }),
-        alone: scheduleAlone({ ahead: every, limit: 1, queue }),
+        batch: (limit) => schedule({ ...options, limit }),
+        alone: scheduleAlone({ ...options, limit: 1 }),
         afterwards: () => wake
       })
     }

@@ -1,21 +1,18 @@
 /**
- * Maintenance of jobs that nobody is working: the scheduler's and the rescuer's statements, for one kind in one queue.
+ * Maintenance of jobs that nobody is working: the scheduler's, the rescuer's and the cleaner's statements, for our kinds
+ * in one queue.
  *
- * Both skip what others hold, take a bounded batch, and decide by the database's clock. A job that they end is ended
+ * All skip what others hold, take a bounded batch, and decide by the database's clock. A job that they end is ended
  * together with its kind's own row.
  */
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Changed } from "../maintenance/Chore.ts"
 import type { RowEffect } from "../Worker.ts"
 import type { Tables } from "./river_job.ts"
 import { effectSql } from "./row_effect.ts"
-
-/** How many rows a statement changed: fewer than `limit` means that there are no more. */
-export interface Changed {
-  readonly count: number
-}
 
 /** Whose jobs a statement is about, and what their end means for rows of the kind's own. */
 interface Kind {
@@ -25,8 +22,17 @@ interface Kind {
 
 const interval = (duration: Duration.Duration) => `${Math.round(Duration.toMillis(duration))} milliseconds`
 
+export interface JobSchedule {
+  readonly ahead: Duration.Duration
+  /** Where clients hear of new jobs. */
+  readonly channel: string
+  readonly limit: number
+  readonly queue: string
+}
+
 /**
  * Makes due `retryable` and `scheduled` jobs `available`, looking `ahead`; `scheduled_at` stays, and a claim tests it.
+ * Who listens is told when there are some that are due already.
  *
  * A unique job whose key is taken, by a row in a state that its own mask names or by an earlier one of the batch, is
  * discarded with River's mark in its metadata: made available it would violate the unique index and hold up the rest.
@@ -63,16 +69,18 @@ export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Ki
           then j.metadata || '{"unique_key_conflict": "scheduler_discarded"}' else j.metadata end
       from target t
       where j.ctid = t.tid and j.id = t.id and (t.free or not t.dead)
-      returning t.id, t.dead, t.key, t.row_tid, 'another job with the same unique key took its place' as message
+      returning t.id, t.dead, t.key, t.row_tid, t.scheduled_at <= now() + interval '5 milliseconds' as due, 'another job with the same unique key took its place' as message
     ),
     dead as (select * from done where dead),
     applied as (${apply("onDead", "dead")})
-    select count(*)::int as count from done`)
+    select count(*)::int as count, case when bool_or(due and not dead) then
+      pg_notify((select channel from input), jsonb_build_object('queue', (select queue from input))::text) end is null as untold
+    from done`)
 
-  return (options: { readonly ahead: Duration.Duration; readonly limit: number; readonly queue: string }) =>
+  return (options: JobSchedule) =>
     sql<Changed>`
       with input as (
-        select ${options.queue}::text as queue, ${kind}::text as kind, ${interval(options.ahead)}::interval as ahead,
+        select ${options.channel}::text as channel, ${options.queue}::text as queue, ${kind}::text as kind, ${interval(options.ahead)}::interval as ahead,
           ${options.limit}::int as batch
       ),${statement}` satisfies Effect.Effect<ReadonlyArray<Changed>, SqlError>
 }
@@ -149,4 +157,41 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
           ${interval(options.stuckAfterElsewhere)}::interval as stuck_after_elsewhere,
           ${options.held}::bigint[] as held, ${options.limit}::int as batch
       ),${statement}` satisfies Effect.Effect<ReadonlyArray<Changed>, SqlError>
+}
+
+export interface JobDeleteBefore {
+  readonly kinds: ReadonlyArray<string>
+  readonly limit: number
+  readonly queue: string
+  /** How long a job is kept after its end. */
+  readonly retention: Readonly<Record<"cancelled" | "completed" | "discarded", Duration.Duration>>
+  /** So many of the jobs that are due are left out. */
+  readonly skip: number
+}
+
+/**
+ * Deletes jobs that ended long ago, the oldest of each state first, without a word to their kinds' own rows.
+ *
+ * Each state is a walk along the index of ended jobs. The deletion goes by the ids of an array, which leaves the planner
+ * no choice but the primary key.
+ */
+export const jobDeleteBefore = (sql: SqlClient, { river_job, river_job_state }: Tables) => {
+  const table = sql.literal(river_job)
+  const states = sql.literal(`${river_job_state}[]`)
+  return ({ kinds, limit, queue, retention, skip }: JobDeleteBefore): Effect.Effect<ReadonlyArray<Changed>, SqlError> =>
+    sql<Changed>`
+      with old as materialized (
+        select j.id
+        from unnest(${Object.keys(retention)}::${states}, ${Object.values(retention).map(interval)}::interval[])
+          as s(state, retention)
+        cross join lateral (
+          select j.id from ${table} j
+          where j.state = s.state and j.finalized_at < now() - s.retention
+            and j.queue = ${queue} and j.kind = any(${kinds}::text[])
+          order by j.finalized_at limit ${limit + skip} for update skip locked
+        ) j
+        limit ${limit} offset ${skip}
+      ),
+      done as (delete from ${table} j where j.id = any(array(select id from old)) returning j.id)
+      select count(*)::int as count from done`
 }

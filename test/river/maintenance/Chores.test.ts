@@ -1,8 +1,10 @@
 /** The scheduler and the rescuer as parts of a running client; what each statement does is tested beside it. */
+import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, layer } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import * as SqlClient from "effect/sql/SqlClient"
 import {
   answer,
@@ -114,6 +116,25 @@ layer(riverDatabase, { excludeTestServices: true })("a client's chores", (it) =>
 
       const job = yield* jobIn("completed", id, "8 seconds")
       assert.isAtLeast(Date.parse(job.attempted_at!), Date.parse(scheduled_at))
+    })
+  )
+
+  it.effect("[108] tell whoever listens for the queue of jobs that are due, and of no others", () =>
+    Effect.gen(function* () {
+      const pg = yield* PgClient.PgClient
+      const heard = yield* pg.listen("metadata.river_insert")
+      const kind = worker(() => done)
+      const early = yield* insertJob(kind, { state: "retryable", scheduled_at: "now() + interval '9 s'" })
+      yield* insertJob("of_nobody", { state: "scheduled" })
+      yield* startClient([kind])
+      yield* jobIn("available", early, "10 seconds")
+      const due = yield* insertJob(kind, { state: "scheduled" })
+      yield* jobIn("completed", due, "7 seconds")
+
+      yield* pg.notify("metadata.river_insert", "the end")
+      const payloads = [(yield* Queue.take(heard)).payload, (yield* Queue.take(heard)).payload]
+      assert.deepEqual(JSON.parse(payloads[0]!), { queue: "test" })
+      assert.strictEqual(payloads[1], "the end")
     })
   )
 })

@@ -7,11 +7,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Statement } from "effect/sql/Statement"
 import type { Job } from "../../../src/river/Job.ts"
 import { jobGetAvailable, tables } from "../../../src/river/sql/river_job.ts"
-import { jobRescue, jobSchedule } from "../../../src/river/sql/river_job_maintenance.ts"
+import { jobDeleteBefore, jobRescue, jobSchedule } from "../../../src/river/sql/river_job_maintenance.ts"
 import { jobSetStateChanged, jobSetStateCompleted } from "../../../src/river/sql/river_job_settle.ts"
+import { planCacheModes, planOf } from "../../support/plans.ts"
 import { insertJobs, itemEffect, itemWorker, riverDatabase } from "../support.ts"
 
 const metadata = tables("metadata")
@@ -32,37 +32,6 @@ const fill = Effect.gen(function* () {
   yield* insertJobs(kind, 1000)
   yield* sql`VACUUM ANALYZE metadata.river_job`
   yield* sql`VACUUM ANALYZE app.item`
-})
-
-/** The statement as one would paste it, and its parameters as literals. */
-const compiled = (statement: Effect.Effect<unknown, SqlError>) => {
-  const [text, params] = (statement as Statement<object>).compile(false)
-  return { text, literals: params.map(literalOf) }
-}
-
-const literalOf = (value: unknown): string => {
-  const quote = (text: string) => `'${text.replaceAll("'", "''")}'`
-  if (Array.isArray(value)) return quote(`{${value.map((each) => JSON.stringify(String(each))).join(",")}}`)
-  return quote(String(value))
-}
-
-/** The plan of the statement, prepared by name, under a plan cache mode. */
-const planOf = Effect.fnUntraced(function* (
-  statement: Effect.Effect<unknown, SqlError>,
-  mode: "force_generic_plan" | "force_custom_plan"
-) {
-  const sql = yield* SqlClient.SqlClient
-  const { literals, text } = compiled(statement)
-  return yield* sql.withTransaction(
-    Effect.gen(function* () {
-      yield* sql.unsafe(`SET LOCAL plan_cache_mode = ${mode}`)
-      yield* sql.unsafe(`PREPARE p AS ${text}`).unprepared
-      const lines = yield* sql.unsafe<{ readonly "QUERY PLAN": string }>(`EXPLAIN EXECUTE p (${literals.join(", ")})`)
-        .unprepared
-      yield* sql`DEALLOCATE p`
-      return lines.map((line) => line["QUERY PLAN"])
-    })
-  )
 })
 
 layer(riverDatabase, { excludeTestServices: true, timeout: "60 seconds" })("on tables of 100,000 rows", (it) => {
@@ -109,10 +78,24 @@ layer(riverDatabase, { excludeTestServices: true, timeout: "60 seconds" })("on t
           limit: 1000,
           queue: "test"
         }),
-        schedule: jobSchedule(sql, metadata, kind)({ ahead: Duration.seconds(5), limit: 1000, queue: "test" })
+        clean: jobDeleteBefore(
+          sql,
+          metadata
+        )({
+          kinds: [kind.kind],
+          limit: 1000,
+          queue: "test",
+          retention: { cancelled: Duration.hours(24), completed: Duration.hours(24), discarded: Duration.days(7) },
+          skip: 0
+        }),
+        schedule: jobSchedule(
+          sql,
+          metadata,
+          kind
+        )({ ahead: Duration.seconds(5), channel: "none", limit: 1000, queue: "test" })
       }
       for (const [name, statement] of Object.entries(statements)) {
-        for (const mode of ["force_generic_plan", "force_custom_plan"] as const) {
+        for (const mode of planCacheModes) {
           const plan = yield* planOf(statement, mode)
           const text = `${name} under ${mode}:\n${plan.join("\n")}`
           assert.match(plan[0]!, /cost=/)

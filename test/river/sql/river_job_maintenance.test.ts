@@ -27,7 +27,11 @@ const metadata = tables("metadata")
 
 const schedule = Effect.fnUntraced(function* (kind: Worker, limit = 1000) {
   const sql = yield* SqlClient.SqlClient
-  const [changed] = yield* jobSchedule(sql, metadata, kind)({ ahead: Duration.seconds(5), limit, queue: "test" })
+  const [changed] = yield* jobSchedule(
+    sql,
+    metadata,
+    kind
+  )({ ahead: Duration.seconds(5), channel: "none", limit, queue: "test" })
   return changed!.count
 })
 
@@ -193,7 +197,7 @@ const stuck: Partial<JobInsert> = {
 }
 
 layer(riverDatabase, { excludeTestServices: true })("jobRescue", (it) => {
-  it.effect("[110] makes a lost job available at once, its attempt counted as failed", () =>
+  it.effect("[110] [138] makes a lost job available at once, its attempt counted as failed", () =>
     Effect.gen(function* () {
       const kind = worker(anyWork)
       const id = yield* insertJob(kind, {
@@ -217,33 +221,35 @@ layer(riverDatabase, { excludeTestServices: true })("jobRescue", (it) => {
     })
   )
 
-  it.effect("tells the clients of ours, which end their attempts in time, from all others, which have an hour", () =>
-    Effect.gen(function* () {
-      const kind = worker(anyWork)
-      const at = (ago: string, attempted_by: string) =>
-        insertJob(kind, { ...stuck, attempted_at: `now() - interval '${ago}'`, attempted_by })
-      const lost = [
-        yield* at("11 s", `array['${ours}']`),
-        yield* at("61 min", "array['go_2026_08_07T09_30_00_123456']"),
-        yield* at("61 min", "null"),
-        yield* at("61 min", "'{}'"),
-        yield* at("61 min", "array[null::text]")
-      ]
-      const alive = [
-        yield* at("9 s", `array['${ours}']`),
-        yield* at("59 min", "array['go_2026_08_07T09_30_00_123456']"),
-        yield* at("59 min", `array['${ours}', 'go_2026_08_07T09_30_00_123456']`),
-        yield* at("59 min", "null"),
-        yield* at("59 min", `array['${ours.replace("_test_", "_toast_")}']`),
-        yield* insertJob(kind, { ...stuck, attempted_at: "null" })
-      ]
-      const before = yield* getJobs(alive)
+  it.effect(
+    "[110] tells the clients of ours, which end their attempts in time, from all others, which have an hour",
+    () =>
+      Effect.gen(function* () {
+        const kind = worker(anyWork)
+        const at = (ago: string, attempted_by: string) =>
+          insertJob(kind, { ...stuck, attempted_at: `now() - interval '${ago}'`, attempted_by })
+        const lost = [
+          yield* at("11 s", `array['${ours}']`),
+          yield* at("61 min", "array['go_2026_08_07T09_30_00_123456']"),
+          yield* at("61 min", "null"),
+          yield* at("61 min", "'{}'"),
+          yield* at("61 min", "array[null::text]")
+        ]
+        const alive = [
+          yield* at("9 s", `array['${ours}']`),
+          yield* at("59 min", "array['go_2026_08_07T09_30_00_123456']"),
+          yield* at("59 min", `array['${ours}', 'go_2026_08_07T09_30_00_123456']`),
+          yield* at("59 min", "null"),
+          yield* at("59 min", `array['${ours.replace("_test_", "_toast_")}']`),
+          yield* insertJob(kind, { ...stuck, attempted_at: "null" })
+        ]
+        const before = yield* getJobs(alive)
 
-      assert.strictEqual(yield* rescue(kind), lost.length)
+        assert.strictEqual(yield* rescue(kind), lost.length)
 
-      assert.isTrue((yield* getJobs(lost)).every(({ state }) => state === "available"))
-      assert.deepEqual(yield* getJobs(alive), before)
-    })
+        assert.isTrue((yield* getJobs(lost)).every(({ state }) => state === "available"))
+        assert.deepEqual(yield* getJobs(alive), before)
+      })
   )
 
   it.effect("leaves alone what its client holds, what somebody has locked, other kinds, queues and states", () =>

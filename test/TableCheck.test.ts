@@ -1,0 +1,130 @@
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as SqlClient from "effect/sql/SqlClient"
+import { Database } from "../src/river/index.ts"
+import * as TableCheck from "../src/TableCheck.ts"
+import { onDatabase, role } from "./process/support.ts"
+import { TestDatabase } from "./support/Database.ts"
+
+/** What a role finds wrong; nothing when it may work. */
+const check = (url: string, options: Partial<TableCheck.TableCheckOptions> = {}) =>
+  Layer.build(TableCheck.layer({ schema: "metadata", requestRetention: false, ...options })).pipe(
+    Effect.provide(Database.layer.pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 1 }))), {
+      local: true
+    }),
+    Effect.scoped,
+    Effect.match({ onFailure: ({ message }) => message.split("\n"), onSuccess: () => [] })
+  )
+
+/** What a role needs to work without a retention of requests, and no more. */
+const needed = [
+  "USAGE ON SCHEMA metadata",
+  ...["SELECT", "UPDATE", "DELETE"].map((privilege) => `${privilege} ON metadata.river_job`),
+  ...["SELECT", "INSERT", "UPDATE"].map((privilege) => `${privilege} ON metadata.river_queue`),
+  ...["SELECT", "UPDATE"].map((privilege) => `${privilege} ON metadata.file_upload_requests`),
+  "EXECUTE ON FUNCTION metadata.river_job_state_in_bitmask"
+]
+
+const run = Effect.fnUntraced(function* (...statements: ReadonlyArray<string>) {
+  const sql = yield* SqlClient.SqlClient
+  for (const statement of statements) yield* sql.unsafe(statement).unprepared
+})
+
+const closeToPublic = run("REVOKE EXECUTE ON FUNCTION metadata.river_job_state_in_bitmask FROM PUBLIC")
+
+describe("TableCheck", () => {
+  it.live("has nothing to say to a role with what is needed, and misses each privilege that is taken away", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        yield* closeToPublic
+        const { name, url } = yield* role((name) => needed.map((grant) => `GRANT ${grant} TO ${name}`))
+
+        assert.deepEqual(yield* check(url), [])
+        for (const grant of needed) {
+          yield* run(`REVOKE ${grant} FROM ${name}`)
+          const [privilege, object] = grant.replace("metadata", '"metadata"').split(" ON ")
+          assert.deepEqual(yield* check(url), [
+            `the database role "${name}" lacks ${privilege} on ${object}: GRANT ${privilege} ON ${object} TO "${name}"`
+          ])
+          yield* run(`GRANT ${grant} TO ${name}`)
+        }
+        assert.deepEqual(yield* check(url), [])
+      })
+    )
+  )
+
+  it.live("wants DELETE on the requests only where they are deleted after a while", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { name, url } = yield* role((name) => needed.map((grant) => `GRANT ${grant} TO ${name}`))
+
+        assert.deepEqual(yield* check(url, { requestRetention: true }), [
+          `the database role "${name}" lacks DELETE on "metadata".file_upload_requests: ` +
+            `GRANT DELETE ON "metadata".file_upload_requests TO "${name}"`
+        ])
+        yield* run(`GRANT DELETE ON metadata.file_upload_requests TO ${name}`)
+        assert.deepEqual(yield* check(url, { requestRetention: true }), [])
+      })
+    )
+  )
+
+  it.live("tells each table that is missing, and nothing of privileges then", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase
+        const outside = yield* role()
+
+        yield* run("DROP TABLE metadata.river_queue")
+        for (const each of [url, outside.url]) {
+          const [line, ...more] = yield* check(each)
+          assert.match(line!, /^the database has no table "metadata"\.river_queue: /)
+          assert.deepEqual(more, [])
+        }
+        const [nowhere] = yield* check(url, { schema: "No such schema" })
+        assert.match(nowhere!, /^the database has no table "No such schema"\.river_job and no table /)
+      })
+    )
+  )
+
+  it.live("takes a table without what version 6 brought for too old, whatever else is missing", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase
+
+        yield* run("DROP FUNCTION metadata.river_job_state_in_bitmask CASCADE")
+        assert.match((yield* check(url)).join("\n"), /^"metadata"\.river_job is of a version that is too old: [^\n]*$/)
+        yield* run("DROP TABLE metadata.river_queue")
+        assert.match((yield* check(url)).join("\n"), /^"metadata"\.river_job is of a version that is too old: [^\n]*$/)
+      })
+    )
+  )
+
+  it.live("finds row-level security that applies to the role, not that which does not", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url: owner } = yield* TestDatabase
+        const { name, url } = yield* role((name) => needed.map((grant) => `GRANT ${grant} TO ${name}`))
+        yield* run(
+          "ALTER TABLE metadata.river_queue ENABLE ROW LEVEL SECURITY",
+          "ALTER TABLE metadata.file_upload_requests ENABLE ROW LEVEL SECURITY"
+        )
+
+        const lines = yield* check(url)
+
+        assert.lengthOf(lines, 2)
+        for (const [place, table] of ["river_queue", "file_upload_requests"].entries()) {
+          assert.match(
+            lines[place]!,
+            new RegExp(`^row-level .* role "${name}" on "metadata"\\.${table}, .*: ALTER ROLE "${name}" BYPASSRLS, or`)
+          )
+        }
+        assert.deepEqual(yield* check(owner), [])
+        yield* run(`ALTER ROLE ${name} BYPASSRLS`)
+        assert.deepEqual(yield* check(url), [])
+      })
+    )
+  )
+})
