@@ -49,8 +49,8 @@ export interface Bench {
 }
 
 /** Stock settings, durable: only commit times are kept as well, to know when the last job was really settled. */
-export const startDatabase = async (): Promise<Postgres> => {
-  const postgres = await startPostgres({ durable: true, extraSettings: { track_commit_timestamp: "on" } })
+export const startDatabase = async (settings: Readonly<Record<string, string>> = {}): Promise<Postgres> => {
+  const postgres = await startPostgres({ durable: true, extraSettings: { track_commit_timestamp: "on", ...settings } })
   const once = PgClient.layer({ url: Redacted.make(postgres.url), maxConnections: 1 })
   await Effect.runPromise(Effect.provide(Migrate.up({ schema: "metadata" }), once))
   return postgres
