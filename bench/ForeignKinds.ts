@@ -12,8 +12,6 @@ import { median } from "./Statistics.ts"
 import { startWorker } from "./Worker.ts"
 
 const foreignJobs = 100_000
-/** Of ours, beyond the run-in. */
-const ourJobs = 5000
 const mostRounds = 3
 /** Of ours, from before. */
 const endedJobs = 100_000
@@ -68,7 +66,7 @@ export const foreign: Measurement = {
         next(variant)
         rows.push({ variant, drains, idle: await look(bench, variant) })
       }
-      return report(rounds, rows)
+      return report(bench.jobs, rounds, rows)
     })
 }
 
@@ -95,7 +93,7 @@ const insertForeign = async (sql: Sql, { dueAt }: Variant) => {
 /** Ours, drained by a process that is started for it. */
 const drain = async (bench: Bench, variant: Variant): Promise<Drain> => {
   const { sql } = bench
-  const jobs = ourJobs + runIn
+  const jobs = bench.jobs + runIn
   await fill(sql, jobs)
   await insertForeign(sql, variant)
   await forget(sql)
@@ -148,7 +146,7 @@ const look = async (bench: Bench, variant: Variant): Promise<Looks> => {
   return result
 }
 
-const report = (rounds: number, measured: ReadonlyArray<Row>): Measured => {
+const report = (jobs: number, rounds: number, measured: ReadonlyArray<Row>): Measured => {
   const speed = ({ drains }: Row) => median(drains.map(({ jobsPerSecond }) => jobsPerSecond))
   const without = measured[0]!
   const rows = measured.map((row) => ({
@@ -188,7 +186,7 @@ const report = (rounds: number, measured: ReadonlyArray<Row>): Measured => {
         ofSecond(row.idle.told)
       ]),
       note:
-        `${number(ourJobs)} jobs of ours, after a run-in of ${number(runIn)}, drained by a process as it comes; medians of ${rounds} ` +
+        `${number(jobs)} jobs of ours, after a run-in of ${number(runIn)}, drained by a process as it comes; medians of ${rounds} ` +
         `rounds. Claims of the whole drain by PostgreSQL's own statistics, planning included. Idle: how many ` +
         `claims there are in a second while none of ours waits, and what they take of it; told of jobs: while a notification ` +
         `comes every ${chatter} ms that brings none of ours.`

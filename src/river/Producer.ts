@@ -28,7 +28,7 @@ const longestPoll = Duration.minutes(1)
 const wholeLook = Duration.seconds(1)
 
 /** A look at everything that takes longer, in milliseconds, is done no oftener than that either. */
-const tooLong = (claimed: number) => 25 + claimed / 10
+const tooLong = (claimed: number) => 10 + claimed / 10
 
 export class Producer extends Context.Service<
   Producer,
