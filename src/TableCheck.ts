@@ -27,13 +27,21 @@ interface Found {
     /** Without its schema. */
     readonly name: string
     readonly exists: boolean
-    /** Whether it has the newest column that the worker needs. */
+    /** Whether it has every column that the worker needs. */
     readonly current: boolean
     /** The privileges that the role lacks, such as `UPDATE`. */
     readonly denied: ReadonlyArray<string>
     /** Whether row-level security applies to the role. */
     readonly guarded: boolean
   }>
+}
+
+/** What the worker reads and writes. */
+const columns = {
+  river_job: `id state attempt max_attempts attempted_at created_at finalized_at scheduled_at priority args attempted_by
+    errors kind metadata queue tags unique_key unique_states`.replaceAll(/\s+/g, " "),
+  river_queue: "name created_at metadata paused_at updated_at",
+  file_upload_requests: "id status presigned_url s3_key file_id error_message created_at"
 }
 
 /**
@@ -53,17 +61,18 @@ export const layer = ({ requestRetention, schema }: TableCheckOptions) =>
           (select jsonb_agg(jsonb_build_object(
               'name', t.name,
               'exists', c.oid is not null,
-              'current', exists (select from pg_catalog.pg_attribute a
-                where a.attrelid = c.oid and a.attname = t.newest and not a.attisdropped),
+              'current', (select count(*) = cardinality(string_to_array(t.columns, ' ')) from pg_catalog.pg_attribute a
+                where a.attrelid = c.oid and a.attname = any(string_to_array(t.columns, ' ')) and not a.attisdropped),
               'denied', array(select p from unnest(string_to_array(t.needed, ' ')) p
                 where not has_table_privilege(c.oid, p)),
               'guarded', coalesce(row_security_active(c.oid), false)) order by t.place)
             from (values
-                (1, 'river_job', 'unique_states', 'SELECT UPDATE DELETE'),
-                (2, 'river_queue', 'paused_at', 'SELECT INSERT UPDATE'),
-                (3, 'file_upload_requests', 'error_message', ${ofRequests})
-              ) t(place, name, newest, needed)
-              left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.name) as tables
+                (1, 'river_job', ${columns.river_job}, 'SELECT UPDATE DELETE'),
+                (2, 'river_queue', ${columns.river_queue}, 'SELECT INSERT UPDATE'),
+                (3, 'file_upload_requests', ${columns.file_upload_requests}, ${ofRequests})
+              ) t(place, name, columns, needed)
+              left join pg_catalog.pg_class c
+                on c.relnamespace = n.oid and c.relname = t.name and c.relkind in ('r', 'p')) as tables
         from (values (${schema}::text)) s(name) left join pg_catalog.pg_namespace n on n.nspname = s.name
       `).pipe(
         Effect.mapError((fault) => new UnfitDatabase({ message: `the database cannot be used: ${describe(fault)}` }))

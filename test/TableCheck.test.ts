@@ -71,6 +71,24 @@ describe("TableCheck", () => {
     )
   )
 
+  it.live("takes no view for a table, and no table without a column that it needs", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase
+        yield* run("ALTER TABLE metadata.file_upload_requests DROP COLUMN s3_key")
+        const [old] = yield* check(url)
+        assert.match(old!, /^"metadata".file_upload_requests is of a version that is too old/)
+
+        yield* run(
+          "ALTER TABLE metadata.file_upload_requests RENAME TO requests",
+          "CREATE VIEW metadata.file_upload_requests AS SELECT *, ''::text AS s3_key FROM metadata.requests"
+        )
+        const [view] = yield* check(url)
+        assert.match(view!, /^the database has no table "metadata".file_upload_requests/)
+      })
+    )
+  )
+
   it.live("tells each table that is missing, and nothing of privileges then", () =>
     onDatabase(
       Effect.gen(function* () {

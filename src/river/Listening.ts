@@ -8,7 +8,7 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 
 /** How often to look for what notifications tell, while they arrive and while they do not. */
-const intervals = { heard: Duration.minutes(1), unheard: Duration.millis(1500) }
+const intervals = { heard: Duration.seconds(3), unheard: Duration.millis(1500) }
 
 export class Listening extends Context.Service<
   Listening,
@@ -16,8 +16,8 @@ export class Listening extends Context.Service<
     /** Says that notifications arrive from now on, or no longer. */
     readonly changed: (hears: boolean) => Effect.Effect<void>
     /**
-     * Looks again and again, for ever: at once when listening begins, for what was missed before; then each minute while
-     * somebody listens, and every 1.5 seconds while nobody does.
+     * Looks again and again, for ever: at once when listening begins, for what was missed before; then every 3 seconds
+     * while somebody listens, as people at a SQL prompt notify nobody, and every 1.5 seconds while nobody does.
      */
     readonly lookAgain: (look: Effect.Effect<void>) => Effect.Effect<never>
   }

@@ -27,10 +27,13 @@ const pingTimeout = Duration.seconds(10)
 const echoTimeout = Duration.seconds(5)
 const deafPause = Duration.minutes(1)
 
+/** Between a session that worked and the next one. */
+const restart = Duration.millis(250)
+
 /** The session is there and hears nothing. */
 class Deaf extends Schema.TaggedError<Deaf>()("Deaf", {}) {
   override get message() {
-    return "no notification arrives, as through a transaction pooler; the listening session needs a direct connection"
+    return "no notification arrives: the listening session needs a direct connection, past poolers, to the same database"
   }
 }
 
@@ -63,7 +66,7 @@ export const layer = Layer.effectDiscard(
     // The connection ends before the subscriptions: they would say goodbye on it, and wait for ever when it is silent.
     let lost = false
     const echoChannel = `${schema}.river_echo`
-    const session: Effect.Effect<never, SqlFault | Deaf> = Effect.scopedWith((outer) =>
+    const session: Effect.Effect<SqlFault, SqlFault | Deaf> = Effect.scopedWith((outer) =>
       Effect.gen(function* () {
         const connection = yield* Scope.provide((yield* PgConnection.make(listen)).pin, outer)
         const hear = (channel: string) => Scope.provide(connection.listen(channel), outer)
@@ -91,20 +94,25 @@ export const layer = Layer.effectDiscard(
           }),
           Effect.forever
         )
-        return yield* Effect.raceAllFirst([ping, reactTo(echo, () => Effect.void), ...subscriptions])
+        // A session that has worked and ends is followed by the next one at once, not after the waits for earlier ones.
+        return yield* Effect.flip(Effect.raceAllFirst([ping, reactTo(echo, () => Effect.void), ...subscriptions]))
       }).pipe(Effect.scoped, Effect.ensuring(listening.changed(false)))
     )
 
     // Not awaited at a stop: on a silent network the driver needs seconds to give up a ping.
+    const tellLost = (fault: SqlFault | Deaf) => {
+      if (lost) return Effect.void
+      lost = true
+      const reason = fault._tag === "Deaf" ? fault.message : describe(fault)
+      return Effect.logWarning(`not listening, jobs are found by polling until it works again: ${reason}`)
+    }
     const sessions = yield* session.pipe(
-      Effect.tapError((fault) => {
-        if (lost) return Effect.void
-        lost = true
-        const reason = fault._tag === "Deaf" ? fault.message : describe(fault)
-        return Effect.logWarning(`not listening, jobs are found by polling until it works again: ${reason}`)
-      }),
-      Effect.catchTag("Deaf", () => Effect.sleep(deafPause)),
+      Effect.tapError(tellLost),
+      Effect.catchTag("Deaf", () => Effect.as(Effect.sleep(deafPause), undefined)),
       Effect.retry(backoff),
+      Effect.tap((ended) =>
+        ended === undefined ? Effect.void : Effect.andThen(tellLost(ended), Effect.sleep(restart))
+      ),
       Effect.forever,
       Effect.forkDetach
     )

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import { ClientConfig } from "./ClientConfig.ts"
-import { Database } from "./Database.ts"
+import { backoff, Database } from "./Database.ts"
 import { Listening } from "./Listening.ts"
 import { tables } from "./sql/river_job.ts"
 import { queueCreateOrSetUpdatedAt, queueGet, type QueueRow } from "./sql/river_queue.ts"
@@ -66,6 +66,7 @@ export class Queue extends Context.Service<
 
       // A queue that cannot be registered is no reason to leave its jobs unworked.
       const beat = reconcile(runPatiently(register)).pipe(
+        Effect.retry({ while: (fault) => severity(fault) !== "data", times: 10, schedule: backoff }),
         Effect.catch((fault) =>
           Effect.andThen(
             Effect.logError(`could not register the queue in river_queue: ${describe(fault)}`),

@@ -85,7 +85,7 @@ export const writer = (sql: SqlClient, tables: Tables, clientId: string, workers
 
 const ended = ({ endedAt, job, withoutMetadata }: Settlement, now: number) => ({
   job,
-  age: Math.min(Math.max(0, Math.round(now - endedAt)), 2 ** 31 - 1),
+  age: Math.min(Math.max(0, Math.round(now - endedAt) - 1), 2 ** 31 - 1),
   metadata: withoutMetadata === true ? undefined : Metadata.of(job)
 })
 

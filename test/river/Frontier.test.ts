@@ -94,6 +94,24 @@ layer(riverDatabase, { excludeTestServices: true })("behind jobs of other kinds,
     })
   )
 
+  it.effect("claims go on in the right place whatever the style and the zone in which the session writes times", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const kind = worker(() => done)
+      const get = jobGetAvailable(sql, tables("metadata"), { detailed: false })
+      yield* insertJobs(kind, 20, { scheduled_at: "'2026-07-01 12:00:00.123456Z'" })
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`SET LOCAL datestyle = 'SQL, DMY'`
+          yield* sql`SET LOCAL timezone = 'Europe/Dublin'`
+          const claim = (from: Frontier) => get({ clientId: "one", kinds: [kind.kind], limit: 10, queue: "test", from })
+          const first = yield* claim(beginning)
+          assert.lengthOf(yield* claim(after(beginning, 10, first)), 10)
+        })
+      )
+    })
+  )
+
   it.effect("[131] jobs are all worked, whatever lies where and comes when", () =>
     Effect.gen(function* () {
       const kind = worker(() => done)

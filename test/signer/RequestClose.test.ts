@@ -9,7 +9,7 @@ import { planCacheModes, planOf } from "../support/plans.ts"
 const close = Effect.fnUntraced(function* (options: Partial<RequestClose> = {}) {
   const sql = yield* SqlClient.SqlClient
   const statement = requestClose(sql, { queue: "s3_signer", schema: "metadata" })
-  const [closed] = yield* statement({ from: beginning, limit: 1000, skip: 0, ...options })
+  const [closed] = yield* statement({ from: beginning, limit: 1000, mostAlive: 50_000, skip: 0, ...options })
   return closed!.count
 })
 
@@ -242,17 +242,34 @@ describe("requestClose", () => {
     )
   )
 
+  it.live("leaves a request open whose job was cancelled while another one of its jobs lives, in whatever queue", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const [here, there] = [yield* request(), yield* request("1 hour")]
+        const cancelAll = run("UPDATE metadata.river_job SET state = 'cancelled', finalized_at = now()")
+        yield* cancelAll
+        yield* insertJob(argsOf(here).toUpperCase().replace("REQUEST_ID", "request_id"))
+        yield* insertJob(argsOf(there), { queue: "'other'", state: "'scheduled'" })
+
+        assert.strictEqual(yield* close(), 0)
+        assert.deepEqual([yield* errorOf(here), yield* errorOf(there)], ["pending", "pending"])
+        yield* cancelAll
+
+        assert.strictEqual(yield* close(), 2)
+      })
+    )
+  )
+
   it.live(
     "looks for lost requests with 50,000 live jobs, with one more only at the jobs that ended; no GIN index needed",
     () =>
       onDatabase(
         Effect.gen(function* () {
           yield* run("DROP INDEX metadata.river_job_args_index, metadata.river_job_metadata_index")
-          yield* insertRequests(49_999)
+          yield* insertRequests(50_000)
           yield* run("UPDATE metadata.file_upload_requests SET created_at = now() - interval '1 hour'")
           const [lost, cancelled, last] = [yield* request("1 hour"), yield* request("1 hour"), yield* request("1 hour")]
           yield* deleteJob(lost)
-          yield* insertJob(argsOf(cancelled), { queue: "'other'" })
           yield* run(`UPDATE metadata.river_job SET state = 'cancelled', finalized_at = now()
           WHERE args ->> 'request_id' = '${cancelled}' AND queue = 's3_signer'`)
 
@@ -281,7 +298,7 @@ describe("requestClose", () => {
 
         for (const from of [beginning, { finalized_at: "2026-08-07T09:30:00Z", id: "5" }]) {
           for (const mode of planCacheModes) {
-            const plan = (yield* planOf(statement({ from, limit: 1000, skip: 0 }), mode)).join("\n")
+            const plan = (yield* planOf(statement({ from, limit: 1000, mostAlive: 50_000, skip: 0 }), mode)).join("\n")
             assert.notMatch(plan, /Seq Scan on (river_job|file_upload_requests)/)
             assert.notMatch(plan, /Anti Join|SubPlan/)
             assert.match(plan, /Tid Scan on file_upload_requests/)

@@ -47,7 +47,15 @@ export interface Chore {
  */
 export const run = Effect.fnUntraced(function* (chore: Chore) {
   const database = yield* Database
-  let told: string | undefined
+  let skip = 0
+  // What is wrong in each pass is told once.
+  let told: { readonly before: ReadonlySet<string>; readonly now: Set<string> } = { before: new Set(), now: new Set() }
+  const tell = (message: string) =>
+    Effect.suspend(() => {
+      const again = told.before.has(message) || told.now.has(message)
+      told.now.add(message)
+      return again ? Effect.void : Effect.logError(message)
+    })
 
   const change = (statement: Effect.Effect<ReadonlyArray<Changed>, SqlError>, progress: Progress) =>
     Effect.map(database.run(statement), ([row]) => {
@@ -56,7 +64,7 @@ export const run = Effect.fnUntraced(function* (chore: Chore) {
     })
 
   const step = (progress: Progress) =>
-    change(chore.batch(progress.limit, progress.refused.length), progress).pipe(
+    change(chore.batch(progress.limit, skip + progress.refused.length), progress).pipe(
       Effect.map((next) => ({ ...next, limit: Math.min(2 * next.limit, batchSize) })),
       Effect.catchIf(
         (fault) => severity(fault) === "data",
@@ -65,28 +73,26 @@ export const run = Effect.fnUntraced(function* (chore: Chore) {
           if (chore.alone === undefined) {
             return Effect.succeed({ ...progress, refused: [...progress.refused, describe(fault)] })
           }
-          const log = Effect.logError(`could not ${chore.name} with a word to their own rows: ${describe(fault)}`)
+          const log = tell(`could not ${chore.name} and write to their own rows: ${describe(fault)}`)
           return Effect.andThen(log, change(chore.alone, progress))
         }
       )
     )
 
   const pass = Effect.gen(function* () {
+    told = { before: told.now, now: new Set() }
     let progress: Progress = { changed: 0, limit: batchSize, more: true, refused: [] }
     while (progress.more && progress.refused.length < skippedRows) progress = yield* step(progress)
 
     const { changed, refused } = progress
     if (changed > 0 && chore.afterwards !== undefined) yield* chore.afterwards(changed)
-    // The same rows are refused in each pass: once is enough.
-    const [first] = refused
-    if (first !== undefined && first !== told) {
-      yield* Effect.logError(`could not ${chore.name}: the database refuses ${refused.length} of them: ${first}`)
-    }
-    told = first
+    if (refused[0] !== undefined) yield* tell(`could not ${chore.name}: the database refuses some: ${refused[0]}`)
+    // The next pass goes on behind them; one that has come to the end is followed by one from the beginning.
+    skip = refused.length < skippedRows ? 0 : skip + refused.length
   }).pipe(
     Effect.catchDefect((defect) => Effect.logError(`could not ${chore.name}`, Cause.die(defect))),
     Effect.catch((fault) =>
-      severity(fault) === "outage" ? Effect.void : Effect.logError(`could not ${chore.name}: ${describe(fault)}`)
+      severity(fault) === "outage" ? Effect.void : tell(`could not ${chore.name}: ${describe(fault)}`)
     )
   )
   const first = yield* Random.nextBetween(0, Duration.toMillis(chore.every))

@@ -34,7 +34,10 @@ export const layer = Layer.effectDiscard(
       if (!Duration.isFinite(timeout)) continue // nobody can say when such a job is lost
       const rescue = jobRescue(sql, tables(schema), { effect, kind })
       const rescueAlone = jobRescue(sql, tables(schema), { effect: undefined, kind })
+      // In a pass it goes on behind what it has looked at: jobs that somebody holds do not hide those behind them.
+      let beyond = -1n
       const options = (limit: number) => ({
+        beyond,
         clientPattern: ClientId.pattern(marker),
         stuckAfter: Duration.sum(timeout, settling),
         stuckAfterElsewhere: elsewhere,
@@ -45,7 +48,15 @@ export const layer = Layer.effectDiscard(
       yield* Chore.run({
         name: "rescue lost jobs",
         every,
-        batch: (limit) => rescue(options(limit)),
+        batch: (limit) =>
+          Effect.map(
+            Effect.suspend(() => rescue(options(limit))),
+            (rows) =>
+              rows.map(({ count, last }) => {
+                beyond = last ?? -1n
+                return { count, more: last !== null }
+              })
+          ),
         alone: Effect.suspend(() => rescueAlone(options(1))),
         afterwards: (count) =>
           Effect.andThen(Effect.logWarning(`rescued ${count} jobs of kind ${kind} from lost attempts`), wake)

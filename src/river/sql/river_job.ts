@@ -103,7 +103,7 @@ export const jobGetAvailable = (
           'cancel_attempted_at', j.metadata -> 'cancel_attempted_at', 'snoozes', j.metadata -> 'snoozes',
           'traceparent', j.metadata -> 'traceparent', 'tracestate', j.metadata -> 'tracestate') end as metadata,
         case when j.id = (select id from candidate order by priority desc, scheduled_at desc, id desc limit 1)
-          then jsonb_build_object('priority', j.priority, 'scheduled_at', j.scheduled_at::text, 'id', j.id::text)
+          then jsonb_build_object('priority', j.priority, 'scheduled_at', j.scheduled_at, 'id', j.id::text)
           end as last
         ${detail}`
 }

@@ -94,8 +94,15 @@ export interface JobRescue {
   readonly stuckAfterElsewhere: Duration.Duration
   /** Jobs that this client is itself running or settling. */
   readonly held: ReadonlyArray<bigint>
+  /** Only jobs with higher ids. */
+  readonly beyond: bigint
   readonly limit: number
   readonly queue: string
+}
+
+export interface Rescued extends Changed {
+  /** The last id that was looked at, when there may be more jobs behind it; some may have been left, because held. */
+  readonly last: bigint | null
 }
 
 /**
@@ -121,7 +128,7 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
           when j.attempted_by[cardinality(j.attempted_by)] ~ i.client_pattern then i.stuck_after
           else i.stuck_after_elsewhere
         end
-        and j.id <> all(i.held)
+        and j.id <> all(i.held) and j.id > i.beyond
       order by j.id
       limit (select batch from input)
       for update of j skip locked
@@ -147,16 +154,18 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
     ),
     dead as (select * from done where dead),
     applied as (${apply("onDead", "dead")})
-    select count(*)::int as count from done`)
+    select (select count(*)::int from done) as count,
+      case when count(*) = (select batch from input) then max(id) end as last
+    from stuck`)
 
   return (options: JobRescue) =>
-    sql<Changed>`
+    sql<Rescued>`
       with input as (
         select ${options.queue}::text as queue, ${kind}::text as kind, ${options.clientPattern}::text as client_pattern,
           ${interval(options.stuckAfter)}::interval as stuck_after,
           ${interval(options.stuckAfterElsewhere)}::interval as stuck_after_elsewhere,
-          ${options.held}::bigint[] as held, ${options.limit}::int as batch
-      ),${statement}` satisfies Effect.Effect<ReadonlyArray<Changed>, SqlError>
+          ${options.held}::bigint[] as held, ${options.beyond}::bigint as beyond, ${options.limit}::int as batch
+      ),${statement}` satisfies Effect.Effect<ReadonlyArray<Rescued>, SqlError>
 }
 
 export interface JobDeleteBefore {

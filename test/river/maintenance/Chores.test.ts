@@ -12,7 +12,9 @@ import {
   getItem,
   getJob,
   getJobs,
+  beginElsewhere,
   insertItem,
+  insertItems,
   insertJob,
   insertJobs,
   itemWorker,
@@ -103,6 +105,23 @@ layer(riverDatabase, { excludeTestServices: true })("a client's chores", (it) =>
       assert.deepInclude(yield* getItem(last.item), { status: "failed" })
       yield* jobIn("discarded", poison.job)
       assert.deepInclude(yield* getItem(poison.item), { status: "open", writes: 0 })
+    })
+  )
+
+  it.effect("[112] bring back lost jobs from behind a thousand whose own rows somebody holds", () =>
+    Effect.gen(function* () {
+      const kind = itemWorker()
+      const { prefix } = yield* insertItems(kind, 1100)
+      const free = yield* insertItem(kind)
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`UPDATE metadata.river_job SET state = 'running', attempt = 1, attempted_by = ${sql.literal(ours)},
+        attempted_at = now() - interval '1 minute' WHERE kind = ${kind.kind}`
+      const held = yield* beginElsewhere([`SELECT FROM app.item WHERE id LIKE '${prefix}%' FOR UPDATE`])
+
+      yield* startClient([kind])
+
+      yield* jobIn("completed", free.job, "5 seconds")
+      yield* held.rollback
     })
   )
 

@@ -75,6 +75,7 @@ layer(riverDatabase, { excludeTestServices: true, timeout: "60 seconds" })("on t
           stuckAfter: Duration.seconds(10),
           stuckAfterElsewhere: Duration.hours(1),
           held: [1n, 2n],
+          beyond: -1n,
           limit: 1000,
           queue: "test"
         }),

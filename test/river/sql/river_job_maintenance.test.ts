@@ -46,6 +46,7 @@ const rescue = Effect.fnUntraced(function* (kind: Worker, options: Partial<JobRe
     stuckAfter: Duration.seconds(10),
     stuckAfterElsewhere: Duration.hours(1),
     held: [],
+    beyond: -1n,
     limit: 1000,
     queue: "test",
     ...options
