@@ -39,8 +39,10 @@ export class Executor extends Context.Service<
     readonly free: () => number
     /** Waits until so many slots are free; one waits at a time. */
     readonly awaitFree: (count: number) => Effect.Effect<void>
-    /** Runs a claim, starts its jobs and returns them. A cancel that comes in the meantime counts for them, too. */
-    readonly work: <J extends Job, E>(claim: Effect.Effect<ReadonlyArray<J>, E>) => Effect.Effect<ReadonlyArray<J>, E>
+    /** Runs a claim, starts its jobs and returns them. A cancel that is told in the meantime counts for them, too. */
+    readonly startClaimed: <J extends Job, E>(
+      claim: Effect.Effect<ReadonlyArray<J>, E>
+    ) => Effect.Effect<ReadonlyArray<J>, E>
     /** Somebody cancelled the job: its attempt here, if there is one, is asked to end. */
     readonly cancel: (id: bigint) => Effect.Effect<void>
     /** The jobs that this client runs or has yet to settle. */
@@ -61,6 +63,7 @@ export class Executor extends Context.Service<
       const jobs = yield* Scope.make()
       yield* Effect.addFinalizer(() => Effect.forkDetach(Scope.close(jobs, Exit.void)))
       const running = yield* Scope.provide(FiberMap.make<bigint, void, never>(), jobs)
+      // The current attempt of each: after a rescue elsewhere a job may be claimed anew while its old attempt still ends.
       const attempts = new Map<bigint, Job>()
       let free = maxWorkers
       let wanted = maxWorkers
@@ -74,7 +77,7 @@ export class Executor extends Context.Service<
       }
 
       // 1. Work, then hand over the outcome, also when the attempt fails, dies or is interrupted. The slot is free when
-      //    the work has ended; how much may wait to be settled is another bound. No generators here: it runs for every
+      //    the work has ended; how much may wait to be settled the completer bounds. No generators here: it runs for every
       //    job.
       const workOne = (job: Job, worker: Worker) =>
         Effect.uninterruptibleMask((restore) =>
@@ -135,14 +138,14 @@ export class Executor extends Context.Service<
       const lookForCancels = yield* CancelPoll.make({ running: attempts, abort })
       yield* Effect.forkIn(listening.lookAgain(lookForCancels), jobs)
 
-      const work = <J extends Job, E>(claim: Effect.Effect<ReadonlyArray<J>, E>) =>
+      const startClaimed = <J extends Job, E>(claim: Effect.Effect<ReadonlyArray<J>, E>) =>
         Effect.suspend(() => {
           const cancelled = (cancelledMeanwhile = new Set<bigint>())
-          const startClaimed = (job: Job) => {
+          const startUnlessCancelled = (job: Job) => {
             if (cancelled.has(job.id)) reasons.set(job, "cancel")
             return start(job)
           }
-          return Effect.tap(claim, (claimed) => Effect.forEach(claimed, startClaimed, { discard: true })).pipe(
+          return Effect.tap(claim, (claimed) => Effect.forEach(claimed, startUnlessCancelled, { discard: true })).pipe(
             Effect.ensuring(Effect.sync(() => (cancelledMeanwhile = undefined)))
           )
         })
@@ -167,7 +170,7 @@ export class Executor extends Context.Service<
             slots.closeUnsafe()
             return slots.await
           }),
-        work,
+        startClaimed,
         cancel,
         held: () => [...attempts.keys(), ...completer.held()]
       })

@@ -70,7 +70,7 @@ export class Producer extends Context.Service<
 
       // 2. Claim. The claim and the start of its jobs are one uninterruptible step, so that stopping strands no claimed
       //    job; only the end of the soft stop cuts off a statement that hangs. A claim after a full one goes on where that
-      //    one ended. Where many jobs of other kinds are in the way, so does every other for a while.
+      //    one ended. Where many jobs of other kinds are in the way, so does each until the next look at everything.
       const wholeEvery = Duration.toMillis(Duration.min(wholeLook, fetchPollInterval))
       let from = Frontier.beginning
       let whole = { at: -Infinity, tookLong: false }
@@ -80,18 +80,19 @@ export class Producer extends Context.Service<
           const limit = executor.free()
           if (ready.length === 0 || limit === 0) return { claimed: 0, full: false, lookAgainIn: Infinity }
           const began = yield* Clock.currentTimeMillis
+          // The host's clock may have been set back.
           if (Math.abs(began - whole.at) >= wholeEvery) from = Frontier.beginning
           const isWhole = from === Frontier.beginning
           const statement = getAvailable({ clientId, from, kinds: ready.map(({ kind }) => kind), limit, queue: name })
-          const jobs = yield* executor.work(
+          const jobs = yield* executor.startClaimed(
             Effect.raceFirst(database.run(statement), Effect.as(softStop.over, [] as ReadonlyArray<Claimed>))
           )
           const ended = yield* Clock.currentTimeMillis
           if (isWhole) whole = { at: began, tookLong: ended - began > tooLong(jobs.length) }
           const full = jobs.length === limit
           from = full || whole.tookLong ? Frontier.after(from, limit, jobs) : Frontier.beginning
-          const passed = whole.tookLong ? wholeEvery - (ended - whole.at) : 0
-          return { claimed: jobs.length, full, lookAgainIn: isWhole ? Infinity : Math.max(passed, 0) }
+          const untilWhole = whole.tookLong ? Math.max(0, wholeEvery - (ended - whole.at)) : 0
+          return { claimed: jobs.length, full, lookAgainIn: isWhole ? Infinity : untilWhole }
         })
       )
 

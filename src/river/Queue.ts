@@ -35,6 +35,7 @@ export class Queue extends Context.Service<
       const listening = yield* Listening
       const register = queueCreateOrSetUpdatedAt(sql, tables(schema))(queue)
       const get = queueGet(sql, tables(schema))(queue)
+      // Both are shut until it is known which it is.
       const resumed = yield* Latch.make(false)
       const paused = yield* Latch.make(false)
 

@@ -73,6 +73,7 @@ export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Ki
     ),
     dead as (select * from done where dead),
     applied as (${apply("onDead", "dead")})
+    -- The second column is there to have the notification sent.
     select count(*)::int as count, case when bool_or(due and not dead) then
       pg_notify((select channel from input), jsonb_build_object('queue', (select queue from input))::text) end is null as untold
     from done`)
