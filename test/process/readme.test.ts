@@ -60,7 +60,27 @@ describe("the README's SQL", () => {
         yield* run(statement(/greatest/).replace(/\bid = 42\b/, `id = ${job.id}`))
         assert.deepInclude(yield* jobEnded(job.id), { state: "completed", attempt: 2, max_attempts: 2 })
         assert.deepInclude(yield* answered(refused), { status: "completed", error: null })
-        assert.lengthOf(statements, 6)
+        assert.lengthOf(statements, 9)
+      })
+    )
+  )
+
+  it.live("pauses the queue, cancels a job that waits, and resumes", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase
+        const worker = yield* startWorker(url)
+        yield* Effect.flatMap(requestUpload(), (id) => answered(id))
+
+        yield* run(statement(/paused_at = now/))
+        yield* worker.line(/^queue paused/, "5 seconds")
+        const [unwanted, wanted] = [yield* requestUpload(), yield* requestUpload()]
+        const job = yield* jobOf(unwanted)
+        yield* run(statement(/state = 'cancelled'/).replace(/\bid = 42\b/, `id = ${job.id}`))
+        assert.deepInclude(yield* answered(unwanted), { status: "failed" })
+        yield* run(statement(/paused_at = NULL/))
+
+        assert.deepInclude(yield* answered(wanted), { status: "completed" })
       })
     )
   )
