@@ -71,8 +71,11 @@ export class Executor extends Context.Service<
 
       // Why this client interrupted an attempt; the first reason counts.
       const reasons = new WeakMap<Job, Outcome.InterruptReason>()
-      const interrupt = (job: Job, fiber: Fiber.Fiber<void>, reason: Outcome.InterruptReason) => {
+      const because = (job: Job, reason: Outcome.InterruptReason) => {
         if (!reasons.has(job)) reasons.set(job, reason)
+      }
+      const interrupt = (job: Job, fiber: Fiber.Fiber<void>, reason: Outcome.InterruptReason) => {
+        because(job, reason)
         fiber.interruptUnsafe()
       }
 
@@ -142,7 +145,7 @@ export class Executor extends Context.Service<
         Effect.suspend(() => {
           const cancelled = (cancelledMeanwhile = new Set<bigint>())
           const startUnlessCancelled = (job: Job) => {
-            if (cancelled.has(job.id)) reasons.set(job, "cancel")
+            if (cancelled.has(job.id)) because(job, "cancel")
             return start(job)
           }
           return Effect.tap(claim, (claimed) => Effect.forEach(claimed, startUnlessCancelled, { discard: true })).pipe(
@@ -156,7 +159,7 @@ export class Executor extends Context.Service<
           yield* Effect.raceFirst(FiberMap.awaitEmpty(running), softStop.over)
           if (attempts.size === 0) return
           yield* Effect.logWarning(`the soft stop is over: ${attempts.size} running jobs are given back`)
-          for (const job of attempts.values()) if (!reasons.has(job)) reasons.set(job, "stop")
+          for (const job of attempts.values()) because(job, "stop")
           yield* Effect.timeoutOption(FiberMap.clear(running), "1 second")
         })
       )

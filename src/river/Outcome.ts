@@ -77,8 +77,8 @@ const traceOf = (cause: Cause.Cause<unknown>, error: unknown): string =>
 /** How many stored errors a job has after this attempt's own; where they cannot be counted, its attempts. */
 export const failures = (job: Job): number => (job.error_count === -1 ? job.attempt : (job.error_count ?? 0) + 1)
 
-/** A wait no longer than this needs no scheduler: the job is `available` at once, due in the future. */
-const schedulerInterval = Duration.seconds(5)
+/** River's. A wait no longer than this needs no scheduler: the job is `available` at once, due in the future. */
+export const schedulerInterval = Duration.seconds(5)
 
 /** What an outcome other than `Completed` writes into the job's row. An absent field leaves its column as it is. */
 export interface Change {

@@ -2,10 +2,8 @@ import { assert, layer } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { JobCancel, JobSnooze, type Worker } from "../../src/river/index.ts"
-import { TestDatabase } from "../support/Database.ts"
 import {
   answer,
   getItem,
@@ -15,8 +13,8 @@ import {
   itemWorker,
   jobIn,
   riverDatabase,
-  sessions,
   startClient,
+  startListening,
   type StartOptions,
   until,
   worker
@@ -39,20 +37,9 @@ const cancel = Effect.fnUntraced(function* (
     WHERE id = ${id} AND finalized_at IS NULL AND (SELECT count(*) FROM told) > 0`
 })
 
-const listening = sessions("application_name = 'cancel-test-listener'")
-
-/** A client that listens, from when it hears. */
-const startListening = Effect.fnUntraced(function* (kind: Worker, options: StartOptions = {}) {
-  const { url } = yield* TestDatabase
-  const before = (yield* listening).map(({ pid }) => pid)
-  const client = yield* startClient([kind], {
-    listen: { url: Redacted.make(url), applicationName: "cancel-test-listener" },
-    ...options
-  })
-  yield* until(listening, (now) => now.some(({ pid, query }) => !before.includes(pid) && /river_control/.test(query)))
-  yield* Effect.sleep("300 millis")
-  return client
-})
+/** A client that listens, and polls as well. */
+const startListener = (kind: Worker, options: StartOptions = {}) =>
+  startListening([kind], { fetchPollInterval: Duration.millis(50), fetchCooldown: Duration.millis(10), ...options })
 
 /** A worker of items whose attempts last until they are aborted; it notes which were. */
 const abortable = (finalizer: Effect.Effect<void> = Effect.void) => {
@@ -75,7 +62,7 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
     Effect.gen(function* () {
       const { aborted, kind } = abortable()
       const { item, job } = yield* insertItem(kind)
-      const client = yield* startListening(kind)
+      const client = yield* startListener(kind)
       yield* jobIn("running", job)
 
       yield* cancel(job)
@@ -101,7 +88,7 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
       Effect.gen(function* () {
         const kind = itemWorker(() => Effect.uninterruptible(Effect.andThen(Effect.sleep("500 millis"), ending)))
         const { item, job } = yield* insertItem(kind)
-        yield* startListening(kind, { fetchPollInterval: Duration.millis(50) })
+        yield* startListener(kind)
         yield* jobIn("running", job)
 
         yield* cancel(job)
@@ -122,7 +109,7 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
       const succeed = yield* Deferred.make<void>()
       const kind = itemWorker((job) => Effect.andThen(Deferred.await(succeed), answer(job)))
       const { item, job } = yield* insertItem(kind)
-      yield* startListening(kind)
+      yield* startListener(kind)
       yield* jobIn("running", job)
 
       yield* cancel(job, { silent: true })
@@ -137,7 +124,7 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
     Effect.gen(function* () {
       const { kind } = abortable(Effect.die(new TypeError("not a function")))
       const { item, job } = yield* insertItem(kind)
-      yield* startListening(kind)
+      yield* startListener(kind)
       yield* jobIn("running", job)
 
       yield* cancel(job)
@@ -152,7 +139,7 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
     Effect.gen(function* () {
       const { aborted, kind } = abortable()
       const { job } = yield* insertItem(kind)
-      const client = yield* startListening(kind)
+      const client = yield* startListener(kind)
       yield* jobIn("running", job)
 
       yield* cancel(job, { queue: "other" })
@@ -174,7 +161,7 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
       yield* sql`SELECT setval('metadata.river_job_id_seq', 9007199254740991)`
       const jobs = [(yield* insertItem(kind)).job, (yield* insertItem(kind)).job]
       assert.deepEqual(jobs, [9_007_199_254_740_992n, 9_007_199_254_740_993n])
-      yield* startListening(kind)
+      yield* startListener(kind)
       for (const job of jobs) yield* jobIn("running", job)
 
       yield* cancel(jobs[1]!)
@@ -194,7 +181,7 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
         started += 1
         return answer(job)
       })
-      yield* startListening(kind, {
+      yield* startListener(kind, {
         // The claim is committed and its answer held back.
         around: (name, statement) =>
           name === "claim"
@@ -225,7 +212,7 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
         timeout: Duration.minutes(1)
       })
       const job = yield* insertJob(kind)
-      yield* startListening(kind)
+      yield* startListener(kind)
       yield* until(getJob(job), ({ attempted_by, state }) => state === "running" && attempted_by?.length === 2)
 
       yield* cancel(job)
@@ -239,14 +226,14 @@ layer(riverDatabase, { excludeTestServices: true })("Cancel, told,", (it) => {
       const sql = yield* SqlClient.SqlClient
       const { aborted, kind } = abortable()
       const { job } = yield* insertItem(kind)
-      yield* startListening(kind)
+      yield* startListener(kind)
       yield* jobIn("running", job)
 
       yield* cancel(job, { silent: true })
       yield* Effect.sleep("2 seconds")
       assert.deepInclude(yield* getJob(job), { state: "running" }) // nobody told, and it looks once a minute
       yield* sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'cancel-test-listener'`
+        WHERE datname = current_database() AND application_name = 'river-test-listener'`
 
       yield* jobIn("cancelled", job, "10 seconds")
       assert.deepEqual(aborted, [job])

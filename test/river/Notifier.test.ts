@@ -1,10 +1,8 @@
 import { assert, layer } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
-import { TestDatabase } from "../support/Database.ts"
 import { freePort } from "../support/Postgres.ts"
 import {
   done,
@@ -12,26 +10,18 @@ import {
   insertJob,
   jobIn,
   riverDatabase,
-  sessions,
+  listeners,
   startClient,
+  startListening,
   type StartOptions,
   until,
   worker
 } from "./support.ts"
 import type { Worker } from "../../src/river/index.ts"
 
-const listening = sessions("application_name = 'river-test-listener'")
-
-/** A client that polls only once a minute and listens; it has claimed for the last time when this returns. */
-const startListening = Effect.fnUntraced(function* (kind: Worker, options: StartOptions = {}) {
-  const { url } = yield* TestDatabase
-  const client = yield* startClient([kind], {
-    fetchPollInterval: Duration.minutes(1),
-    fetchCooldown: Duration.millis(100),
-    listen: { url: Redacted.make(url), applicationName: "river-test-listener" },
-    ...options
-  })
-  yield* until(listening, ([session]) => session?.query.toLowerCase().startsWith("listen") ?? false)
+/** A client that listens, and has claimed for the last time when this returns. */
+const startListener = Effect.fnUntraced(function* (kind: Worker, options: StartOptions = {}) {
+  const client = yield* startListening([kind], options)
   yield* settled(client)
   return client
 })
@@ -63,7 +53,7 @@ layer(riverDatabase, { excludeTestServices: true })("Notifier", (it) => {
     it.effect(`[40] [46] has a job of its queue claimed at once when it is told of it, ${how}`, () =>
       Effect.gen(function* () {
         const kind = worker(() => done)
-        yield* startListening(kind)
+        yield* startListener(kind)
         const id = yield* insertJob(kind)
 
         yield* notify(payload)
@@ -76,7 +66,7 @@ layer(riverDatabase, { excludeTestServices: true })("Notifier", (it) => {
   it.effect("[20] [46] takes no notice of other queues and of what it cannot read", () =>
     Effect.gen(function* () {
       const kind = worker(() => done)
-      const client = yield* startListening(kind)
+      const client = yield* startListener(kind)
       const id = yield* insertJob(kind)
       const before = claims(client)
 
@@ -107,7 +97,7 @@ layer(riverDatabase, { excludeTestServices: true })("Notifier", (it) => {
   it.effect("hears on every wake channel that it is given, whatever the notification says", () =>
     Effect.gen(function* () {
       const kind = worker(() => done)
-      yield* startListening(kind, { wakeChannels: ["upload_url_request", "an other-one"] })
+      yield* startListener(kind, { wakeChannels: ["upload_url_request", "an other-one"] })
 
       for (const [channel, payload] of [
         ["upload_url_request", "0192f0c1-2345-7abc-8def-0123456789ab"],
@@ -123,7 +113,7 @@ layer(riverDatabase, { excludeTestServices: true })("Notifier", (it) => {
   it.effect("[32] claims at most twice for a burst of a hundred notifications", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      const client = yield* startListening(worker(() => done))
+      const client = yield* startListener(worker(() => done))
       const before = claims(client)
 
       yield* sql`SELECT pg_notify('metadata.river_insert', '{"queue": "test", "n": ' || n || '}')
@@ -146,12 +136,12 @@ layer(riverDatabase, { excludeTestServices: true })("Notifier", (it) => {
         return Effect.as(Deferred.await(finish), {})
       })
       const running = yield* insertJob(kind)
-      const client = yield* startListening(kind)
+      const client = yield* startListener(kind)
       yield* jobIn("running", running)
-      const [session] = yield* listening
+      const [session] = yield* listeners
 
       yield* sql`SELECT pg_terminate_backend(${session!.pid})`
-      yield* until(listening, ([now]) => now !== undefined && now.pid !== session!.pid, "10 seconds")
+      yield* until(listeners, ([now]) => now !== undefined && now.pid !== session!.pid, "10 seconds")
       yield* settled(client)
       const id = yield* insertJob(kind)
       yield* notify('{"queue": "test"}')
@@ -168,7 +158,7 @@ layer(riverDatabase, { excludeTestServices: true })("Notifier", (it) => {
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const kind = worker(() => done)
-      yield* startListening(kind)
+      yield* startListener(kind)
       const id = yield* insertJob(kind)
 
       yield* sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity

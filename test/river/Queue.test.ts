@@ -3,9 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
-import { TestDatabase } from "../support/Database.ts"
 import {
   beginElsewhere,
   done,
@@ -15,11 +13,10 @@ import {
   riverDatabase,
   sessions,
   startClient,
-  type StartOptions,
+  startListening,
   until,
   worker
 } from "./support.ts"
-import type { Worker } from "../../src/river/index.ts"
 
 let serial = 0
 /** Each test has a queue of its own. */
@@ -57,22 +54,6 @@ const setPaused = Effect.fnUntraced(function* (name: string, pause: boolean) {
       WHERE ${name} IN (name, '*') AND (paused_at IS NULL) = ${pause}
     )
     SELECT pg_notify('metadata.river_control', ${payload})`
-})
-
-const listening = sessions("application_name = 'queue-test-listener'")
-
-/** A client that polls once a minute and listens, from when it hears. */
-const startListening = Effect.fnUntraced(function* (kind: Worker, options: StartOptions) {
-  const { url } = yield* TestDatabase
-  const before = (yield* listening).map(({ pid }) => pid)
-  const client = yield* startClient([kind], {
-    fetchPollInterval: Duration.minutes(1),
-    listen: { url: Redacted.make(url), applicationName: "queue-test-listener" },
-    ...options
-  })
-  yield* until(listening, (now) => now.some(({ pid, query }) => !before.includes(pid) && /river_control/.test(query)))
-  yield* Effect.sleep("300 millis")
-  return client
 })
 
 /** A clock on which waits are so many times shorter. */
@@ -170,8 +151,8 @@ layer(riverDatabase, { excludeTestServices: true })("Queue, paused while listeni
         const long = worker(() => Effect.as(Deferred.await(finish), {}), { timeout: Duration.minutes(1) })
         const kind = worker(() => done)
         const running = yield* insertJob(long, { queue })
-        const client = yield* startListening(kind, { queue })
-        const other = yield* startListening(long, { queue })
+        const client = yield* startListening([kind], { queue })
+        const other = yield* startListening([long], { queue })
         yield* jobIn("running", running)
 
         yield* setPaused(who, true)
@@ -200,10 +181,7 @@ layer(riverDatabase, { excludeTestServices: true })("Queue, paused while listeni
   it.effect("[17] [20] tells of each change once, and minds neither other queues nor what it cannot read", () =>
     Effect.gen(function* () {
       const queue = queueName()
-      const client = yield* startListening(
-        worker(() => done),
-        { queue }
-      )
+      const client = yield* startListening([worker(() => done)], { queue })
 
       for (const payload of [
         { action: "pause", queue: `${queue}x` },
@@ -244,13 +222,13 @@ layer(riverDatabase, { excludeTestServices: true })("Queue, paused while listeni
       const sql = yield* SqlClient.SqlClient
       const queue = queueName()
       const kind = worker(() => done)
-      const client = yield* startListening(kind, { queue })
+      const client = yield* startListening([kind], { queue })
       const change = Effect.fnUntraced(function* (pause: boolean) {
         const before = client.logged(/^listening again/).length
         // Told before the new session listens: the row is all that is left of it.
         yield* sql`
           WITH killed AS (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name = 'queue-test-listener')
+            WHERE datname = current_database() AND application_name = 'river-test-listener')
           UPDATE metadata.river_queue SET paused_at = CASE WHEN ${pause} THEN now() END
           WHERE name = ${queue} AND (SELECT count(*) FROM killed) > 0`
         yield* until(
@@ -281,7 +259,7 @@ layer(riverDatabase, { excludeTestServices: true })("Queue, paused while it list
       const sql = yield* SqlClient.SqlClient
       const queue = queueName()
       const kind = worker(() => done)
-      const client = yield* Effect.provideService(startListening(kind, { queue }), Clock.Clock, hastened(30))
+      const client = yield* Effect.provideService(startListening([kind], { queue }), Clock.Clock, hastened(30))
       const lines = (count: number) =>
         until(
           Effect.sync(() => client.logged(/^queue (paused|resumed)/).length),

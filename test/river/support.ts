@@ -326,6 +326,25 @@ export const startClient = Effect.fnUntraced(function* (workers: ReadonlyArray<W
   }
 })
 
+/** The sessions of the clients that {@link startListening} started. */
+export const listeners = Effect.suspend(() => sessions("application_name = 'river-test-listener'"))
+
+/** A client that polls only once a minute, unless told otherwise, and listens; it does when this returns. */
+export const startListening = Effect.fnUntraced(function* (workers: ReadonlyArray<Worker>, options: StartOptions = {}) {
+  const { url } = yield* TestDatabase
+  const before = (yield* listeners).map(({ pid }) => pid)
+  const client = yield* startClient(workers, {
+    fetchPollInterval: Duration.minutes(1),
+    fetchCooldown: Duration.millis(100),
+    listen: { url: Redacted.make(url), applicationName: "river-test-listener" },
+    ...options
+  })
+  const listens = /^listen (?!.*river_echo)/i
+  yield* until(listeners, (now) => now.some(({ pid, query }) => !before.includes(pid) && listens.test(query)))
+  yield* Effect.sleep("300 millis")
+  return client
+})
+
 const reasons = (cause: Cause.Cause<unknown>) => (cause.reasons.length === 0 ? [] : [Cause.pretty(cause)])
 
 /** The client with every whole statement announced; the pieces that statements are made of pass. */

@@ -1,19 +1,16 @@
 /**
  * The scheduler: jobs that wait for a time become `available` when it comes.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ClientConfig } from "../ClientConfig.ts"
 import { Database } from "../Database.ts"
 import { Producer } from "../Producer.ts"
 import { insertChannel } from "../Notification.ts"
+import { schedulerInterval } from "../Outcome.ts"
 import { tables } from "../sql/river_job.ts"
 import { jobSchedule } from "../sql/river_job_maintenance.ts"
 import * as Chore from "./Chore.ts"
-
-/** River's interval, and as far ahead as it looks. */
-const every = Duration.seconds(5)
 
 export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -21,13 +18,13 @@ export const layer = Layer.effectDiscard(
     const { sql } = yield* Database
     const { wake } = yield* Producer
 
-    const options = { ahead: every, channel: insertChannel(schema), queue }
+    const options = { ahead: schedulerInterval, channel: insertChannel(schema), queue }
     for (const { effect, kind } of workers) {
       const schedule = jobSchedule(sql, tables(schema), { effect, kind })
       const scheduleAlone = jobSchedule(sql, tables(schema), { effect: undefined, kind })
       yield* Chore.run({
         name: "make due jobs available",
-        every,
+        every: schedulerInterval,
         batch: (limit) => schedule({ ...options, limit }),
         alone: scheduleAlone({ ...options, limit: 1 }),
         afterwards: () => wake

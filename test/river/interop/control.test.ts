@@ -2,8 +2,8 @@ import { assert } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
-import { done, getJob, getJobs, insertJob, jobIn, startClient, until, worker } from "../support.ts"
-import { besideRiver, entries, startListening } from "./support.ts"
+import { done, getJob, getJobs, insertJob, jobIn, startClient, until, worker, startListening } from "../support.ts"
+import { besideRiver, entries } from "./support.ts"
 
 const never = worker(() => Effect.never)
 

@@ -1,7 +1,7 @@
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { done, getJob, insertJob, jobIn, startClient, until, worker } from "../support.ts"
-import { besideRiver, startListening } from "./support.ts"
+import { done, getJob, insertJob, jobIn, startClient, until, worker, startListening } from "../support.ts"
+import { besideRiver } from "./support.ts"
 
 besideRiver("a job beside", (it, { minor, start }) => {
   it.effect("[40] is inserted by theirs and started by ours within a second, though it polls once a minute", () =>

@@ -2,10 +2,10 @@ import { assert } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
-import { done, getJob, insertJob, insertJobs, jobIn, worker } from "../support.ts"
+import { done, getJob, insertJob, insertJobs, jobIn, worker, startListening } from "../support.ts"
 import { deadOurs, leaders, left, rescuedOnce } from "./LostJobs.ts"
 import { attempts } from "./River.ts"
-import { besideRiver, startListening } from "./support.ts"
+import { besideRiver } from "./support.ts"
 
 besideRiver("a lost job beside", (it, { start }) => {
   it.effect("[97] has no job of ours discarded by a leader that does not know the kind", () =>

@@ -2,8 +2,8 @@ import { assert } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
-import { done, getJob, insertJob, jobIn, startClient, until, worker } from "../support.ts"
-import { besideRiver, startListening } from "./support.ts"
+import { done, getJob, insertJob, jobIn, startClient, until, worker, startListening } from "../support.ts"
+import { besideRiver } from "./support.ts"
 
 besideRiver("the queue beside", (it, { start }) => {
   for (const name of ["test", "*"]) {

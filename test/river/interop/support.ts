@@ -2,14 +2,10 @@
  * What the tests beside River's own clients share: a suite for each version of River, and a client of ours that listens.
  */
 import { describe, layer } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
 import * as Vitest from "vitest"
-import { TestDatabase } from "../../support/Database.ts"
-import { type JobRow, riverDatabase, sessions, startClient, type StartOptions, until } from "../support.ts"
-import type { Worker } from "../../../src/river/index.ts"
+import { type JobRow, riverDatabase } from "../support.ts"
 import { programs, type Version } from "./Build.ts"
 import { startRiver } from "./River.ts"
 
@@ -47,23 +43,6 @@ export const besideRiver = (about: string, tests: Parameters<typeof beside<River
   beside(about, tests, riverDatabase)
 
 type RiverDatabase = Layer.Success<typeof riverDatabase>
-
-/** A client of ours that polls only once a minute: what it does sooner, it was told by a notification. */
-export const startListening = Effect.fnUntraced(function* (workers: ReadonlyArray<Worker>, options: StartOptions = {}) {
-  const { url } = yield* TestDatabase
-  const applicationName = `listener-${++serial}`
-  const client = yield* startClient(workers, {
-    fetchPollInterval: Duration.minutes(1),
-    fetchCooldown: Duration.millis(100),
-    listen: { url: Redacted.make(url), applicationName },
-    ...options
-  })
-  yield* until(sessions(`application_name = '${applicationName}'`), ({ length }) => length > 0)
-  yield* Effect.sleep("300 millis")
-  return client
-})
-
-let serial = 0
 
 /** A job's errors with instants for their times: one reader writes 0.5 seconds as `.500`, another as `.5`. */
 export const entries = ({ errors }: JobRow) => errors?.map((entry) => ({ ...entry, at: Date.parse(entry.at) }))
