@@ -4,7 +4,7 @@
 import * as fs from "node:fs"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import * as path from "node:path"
-import * as SigV4 from "../src/signer/SigV4.ts"
+import * as SigV4 from "../src/signer/s3/SigV4.ts"
 import { s3Credentials } from "../test/support/S3.ts"
 import type { Uploads } from "./Uploads.ts"
 import type { Worker } from "./Worker.ts"

@@ -4,7 +4,7 @@
 import * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import { isIPv4 } from "node:net"
-import * as Endpoint from "../signer/Endpoint.ts"
+import * as Endpoint from "../signer/s3/Endpoint.ts"
 
 /** How the text of one setting becomes a value. */
 export interface SettingType<A> {

@@ -12,8 +12,8 @@ import {
   type Result,
   type Worker
 } from "../../../src/river/index.ts"
-import { kind } from "../../../src/signer/S3Presign.ts"
-import * as UploadRequests from "../../../src/signer/UploadRequests.ts"
+import { kind } from "../../../src/signer/uploads/S3Presign.ts"
+import * as UploadRequests from "../../../src/signer/uploads/UploadRequests.ts"
 import type { Behaviour } from "./Plan.ts"
 
 /** How long an attempt may take. */

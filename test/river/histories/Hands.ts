@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
-import { kind } from "../../../src/signer/S3Presign.ts"
+import { kind } from "../../../src/signer/uploads/S3Presign.ts"
 import type { NewJob, Pick } from "./Plan.ts"
 
 const final = "('cancelled', 'completed', 'discarded')"

@@ -5,7 +5,7 @@
 import type * as Brand from "effect/Brand"
 import * as Result from "effect/Result"
 import { hash } from "node:crypto"
-import { shown, UnusableRequest } from "./UnusableRequest.ts"
+import { shown, UnusableRequest } from "../requests/UnusableRequest.ts"
 
 /** A version-7 UUID in lower case. */
 export type FileId = string & Brand.Brand<"FileId">

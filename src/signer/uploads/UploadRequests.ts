@@ -1,7 +1,7 @@
 /**
  * The row of `file_upload_requests` that a job is about, and what the job's end writes into it.
  */
-import { quoteIdentifier, type RowEffect } from "../river/index.ts"
+import { quoteIdentifier, type RowEffect } from "../../river/index.ts"
 import { isUuid } from "./FileId.ts"
 
 /** A schema's request table, quoted. */

@@ -4,12 +4,12 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as SqlClient from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
-import { type Chore, ClientConfig, Database } from "../../src/river/index.ts"
-import * as Closer from "../../src/signer/Closer.ts"
-import { countRequests, getAnswer, insertRequests, onDatabase, requestUpload } from "../process/support.ts"
-import { beginElsewhere } from "../river/support.ts"
-import { afterPasses } from "../support/afterPasses.ts"
-import { until } from "../support/until.ts"
+import { type Chore, ClientConfig, Database } from "../../../src/river/index.ts"
+import * as Closer from "../../../src/signer/requests/Closer.ts"
+import { countRequests, getAnswer, insertRequests, onDatabase, requestUpload } from "../../process/support.ts"
+import { beginElsewhere } from "../../river/support.ts"
+import { afterPasses } from "../../support/afterPasses.ts"
+import { until } from "../../support/until.ts"
 
 /** A closer, whose passes are done one by one; a pass answers with the batches that it took. */
 const makeCloser = Effect.gen(function* () {

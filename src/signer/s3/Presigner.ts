@@ -9,7 +9,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { type AccessKey, Credentials, type CredentialsUnavailable } from "./Credentials.ts"
 import * as Endpoint from "./Endpoint.ts"
-import type { ObjectKey } from "./ObjectKey.ts"
+import type { ObjectKey } from "../uploads/ObjectKey.ts"
 import * as SigV4 from "./SigV4.ts"
 
 /** A URL could not be signed. Neither URL nor key nor signature is in it; of its cause, only the name. */

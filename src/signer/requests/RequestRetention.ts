@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { Chore, ClientConfig, Database } from "../river/index.ts"
-import { table } from "./UploadRequests.ts"
+import { Chore, ClientConfig, Database } from "../../river/index.ts"
+import { table } from "../uploads/UploadRequests.ts"
 
 const every = Duration.seconds(30)
 

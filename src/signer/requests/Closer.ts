@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { SqlClient } from "effect/sql/SqlClient"
-import { Chore, ClientConfig, Database } from "../river/index.ts"
+import { Chore, ClientConfig, Database } from "../../river/index.ts"
 import { beginning, type EndedJob, requestClose } from "./RequestClose.ts"
 
 const every = Duration.seconds(5)

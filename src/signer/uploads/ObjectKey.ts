@@ -7,7 +7,7 @@
 import type * as Brand from "effect/Brand"
 import * as Result from "effect/Result"
 import type { FileId } from "./FileId.ts"
-import { shown, UnusableRequest } from "./UnusableRequest.ts"
+import { shown, UnusableRequest } from "../requests/UnusableRequest.ts"
 
 /** At most 812 of the 1,024 characters that S3 allows; `A-Z a-z 0-9 - . _ ~ /`, and no segment empty, `.` or `..`. */
 export type ObjectKey = string & Brand.Brand<"ObjectKey">

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import * as Endpoint from "../../src/signer/Endpoint.ts"
+import * as Endpoint from "../../../src/signer/s3/Endpoint.ts"
 
 const parsed = (text: string) => Result.getOrThrow(Endpoint.parse(text))
 const written = (text: string) => {

@@ -11,7 +11,7 @@ import * as TestClock from "effect/testing/TestClock"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type Chain, Credentials, refreshDelay } from "../../src/signer/Credentials.ts"
+import { type Chain, Credentials, refreshDelay } from "../../../src/signer/s3/Credentials.ts"
 
 const hour = Duration.toMillis("1 hour")
 const minutes = (count: number) => count * 60_000

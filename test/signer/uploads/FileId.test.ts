@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { createHash } from "node:crypto"
-import * as FileId from "../../src/signer/FileId.ts"
-import { instant, text, uuid, uuidV7 } from "./arbitraries.ts"
+import * as FileId from "../../../src/signer/uploads/FileId.ts"
+import { instant, text, uuid, uuidV7 } from "../arbitraries.ts"
 
 const requestId = (id: string) => Result.getOrThrow(FileId.parseRequestId(id))
 const isV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/

@@ -4,12 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import { TestClock } from "effect/testing"
-import { ClientConfig, Database } from "../../src/river/index.ts"
-import * as RequestRetention from "../../src/signer/RequestRetention.ts"
-import { countRequests, insertRequests, onDatabase } from "../process/support.ts"
-import { beginElsewhere } from "../river/support.ts"
-import { afterPasses } from "../support/afterPasses.ts"
-import { planCacheModes, planOf } from "../support/plans.ts"
+import { ClientConfig, Database } from "../../../src/river/index.ts"
+import * as RequestRetention from "../../../src/signer/requests/RequestRetention.ts"
+import { countRequests, insertRequests, onDatabase } from "../../process/support.ts"
+import { beginElsewhere } from "../../river/support.ts"
+import { afterPasses } from "../../support/afterPasses.ts"
+import { planCacheModes, planOf } from "../../support/plans.ts"
 
 const options = { limit: 1000, retention: Duration.hours(1), schema: "metadata", skip: 0 }
 

@@ -7,11 +7,11 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
-import { type AccessKey, Credentials, CredentialsUnavailable } from "../../src/signer/Credentials.ts"
-import type { ObjectKey } from "../../src/signer/ObjectKey.ts"
-import { Presigner, type PresignerOptions } from "../../src/signer/Presigner.ts"
-import { s3Credentials, startS3 } from "../support/S3.ts"
-import { instant } from "./arbitraries.ts"
+import { type AccessKey, Credentials, CredentialsUnavailable } from "../../../src/signer/s3/Credentials.ts"
+import type { ObjectKey } from "../../../src/signer/uploads/ObjectKey.ts"
+import { Presigner, type PresignerOptions } from "../../../src/signer/s3/Presigner.ts"
+import { s3Credentials, startS3 } from "../../support/S3.ts"
+import { instant } from "../arbitraries.ts"
 import { signatures } from "./verifySigV4.ts"
 
 const key = "posts/42/0192f0c1-2345-73f5-976b-d27d64fc6964/original.jpg" as ObjectKey
@@ -190,8 +190,8 @@ const loaded = async (presigner: string) => {
     } })
     const Effect = await import("effect/Effect"), Layer = await import("effect/Layer")
     const Redacted = await import("effect/Redacted"), Duration = await import("effect/Duration")
-    const { Credentials } = await import("./src/signer/Credentials.ts")
-    const { Presigner } = await import("./src/signer/Presigner.ts")
+    const { Credentials } = await import("./src/signer/s3/Credentials.ts")
+    const { Presigner } = await import("./src/signer/s3/Presigner.ts")
     const options = { presigner: "${presigner}", region: "r", bucket: "b", publicEndpoint: undefined,
       uploadLifetime: Duration.minutes(1) }
     const credentials = Credentials.layer({ accessKeyId: "a", secretAccessKey: Redacted.make("s") })

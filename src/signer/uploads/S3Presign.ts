@@ -3,7 +3,7 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { UnusableRequest } from "./UnusableRequest.ts"
+import { UnusableRequest } from "../requests/UnusableRequest.ts"
 
 export const kind = "s3_presign"
 

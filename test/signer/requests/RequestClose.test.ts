@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
-import { beginning, type RequestClose, requestClose } from "../../src/signer/RequestClose.ts"
-import { getAnswer, insertJob, insertRequests, isForPeople, onDatabase, requestUpload } from "../process/support.ts"
-import { beginElsewhere } from "../river/support.ts"
-import { planCacheModes, planOf } from "../support/plans.ts"
+import { beginning, type RequestClose, requestClose } from "../../../src/signer/requests/RequestClose.ts"
+import { getAnswer, insertJob, insertRequests, isForPeople, onDatabase, requestUpload } from "../../process/support.ts"
+import { beginElsewhere } from "../../river/support.ts"
+import { planCacheModes, planOf } from "../../support/plans.ts"
 
 const close = Effect.fnUntraced(function* (options: Partial<RequestClose> = {}) {
   const sql = yield* SqlClient.SqlClient

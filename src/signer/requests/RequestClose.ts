@@ -4,9 +4,9 @@
 import type * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { quoteIdentifier } from "../river/index.ts"
-import { kind } from "./S3Presign.ts"
-import * as UploadRequests from "./UploadRequests.ts"
+import { quoteIdentifier } from "../../river/index.ts"
+import { kind } from "../uploads/S3Presign.ts"
+import * as UploadRequests from "../uploads/UploadRequests.ts"
 
 /** A place in the order in which jobs ended: the time as PostgreSQL writes it, then the id. */
 export interface EndedJob {
