@@ -1,6 +1,7 @@
 /**
  * What the demo's web server answers: the page's files, a small JSON API, and signed downloads.
  */
+import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import * as path from "node:path"
@@ -111,6 +112,11 @@ export const routes: ReadonlyArray<
   ]
 ]
 
+const keys = {
+  accessKeyId: Redacted.make(s3Credentials.accessKeyId),
+  secretAccessKey: Redacted.make(s3Credentials.secretAccessKey)
+}
+
 /** A URL that shows the file for a minute, or saves it under its own name. */
 const signedGet = (
   endpoint: string,
@@ -127,7 +133,7 @@ const signedGet = (
     "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD",
     ...(download && { "response-content-disposition": `attachment; filename="${name}"` })
   }
-  const sign = SigV4.signer({ protocol, host, region: "us-east-1", query }, s3Credentials)
+  const sign = SigV4.signer({ protocol, host, region: "us-east-1", query }, keys)
   const object = SigV4.encodePath(`/${file.s3_bucket}/${file.s3_original_key}`)
   return sign({ method: "GET", path: object, at: Date.now(), expiresIn: 60 })
 }

@@ -28,7 +28,10 @@ const migrateCommand = Command.make(
     ),
     to: Flag.String("to").pipe(
       Flag.optional,
-      Flag.withDescription("go to this version: main:6, civic_os:2; down to main:0 removes everything")
+      Flag.withDescription(
+        "go to this version: main:6, civic_os:2, s3_signer:1 (downloads, only applied when named); " +
+          "down to main:0 removes everything"
+      )
     ),
     dryRun: Flag.Boolean("dry-run").pipe(
       Flag.withDefault(false),
@@ -59,7 +62,7 @@ const migrateCommand = Command.make(
     const shown = yield* Effect.provide(run, database)
     yield* Console.log(json ? JSON.stringify(shown.result, null, 2) : shown.text)
   })
-).pipe(Command.withDescription("Make the tables in a bare database; a Civic OS database needs none and is left alone"))
+).pipe(Command.withDescription("Make the tables in a bare database; what Civic OS made is left alone"))
 
 /** A result for scripts and for people. */
 interface Shown {
@@ -73,16 +76,17 @@ const parseTarget = Effect.fnUntraced(function* (to: Option.Option<string>) {
   if (Option.isSome(version)) return version.value
   return yield* new Migrate.MigrateError({
     reason: "usage",
-    message: `--to is ${JSON.stringify(to.value)}; it should be a version such as main:6 or civic_os:2`
+    message: `--to is ${JSON.stringify(to.value)}; it should be a version such as main:6, civic_os:2 or s3_signer:1`
   })
 })
 
 const statusText = ({ accepted, lines, summary }: Migrate.Status) =>
   [
     summary,
-    ...lines.map(({ applied, line, pending }) => {
+    ...lines.map(({ applied, line, optIn, pending }) => {
       const missing = pending.map(({ name, version }) => `${version} (${name})`).join(", ")
-      return `  ${line.padEnd(9)} applied: ${applied.join(", ") || "none"}${missing === "" ? "" : `; pending: ${missing}`}`
+      const kind = optIn && applied.length === 0 ? `opt-in, with up --to ${line}:${pending.at(-1)?.version}` : "pending"
+      return `  ${line.padEnd(9)} applied: ${applied.join(", ") || "none"}${missing === "" ? "" : `; ${kind}: ${missing}`}`
     }),
     accepted ? "the worker can run on it" : "the worker cannot run on it"
   ].join("\n")

@@ -8,11 +8,10 @@ import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { styleText } from "node:util"
-import { makeRedact } from "./Redaction.ts"
+import type { Redaction } from "./Redaction.ts"
 import type { LogSettings } from "./settings/Settings.ts"
 
 /**
@@ -21,8 +20,7 @@ import type { LogSettings } from "./settings/Settings.ts"
  * A JSON line has `timestamp`, `level` and `message`, then the annotations and fields as they are, `cause` if something
  * failed, and `trace_id` and `span_id` inside a trace that is exported.
  */
-export const layer = ({ log, secrets }: Pick<LogSettings, "log" | "secrets">): Layer.Layer<never> => {
-  const redact = makeRedact(secrets.map(Redacted.value))
+export const layer = ({ log }: Pick<LogSettings, "log">, { redact }: Pick<Redaction, "redact">): Layer.Layer<never> => {
   const logger = Logger.make<unknown, string>((entry) =>
     log.format === "json" ? redactJson(formatJson(entry), redact) : redact(formatPretty(entry))
   )

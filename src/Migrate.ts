@@ -1,14 +1,15 @@
 /**
  * Brings a schema to the versions of `migrations/`, or back: what stands behind `s3-signer migrate`.
  *
- * The versions form one sequence, River's line `main` and then `civic_os`, and are recorded in `river_migration`, where
- * River's own tools look. Each is a transaction of its own that first takes an advisory lock for its duration, and then
- * reads what is applied: replicas may race, also through a pooler. A schema that Civic OS manages stays as it is.
+ * The versions form one sequence, River's line `main`, then `civic_os` and `s3_signer`, and are recorded in
+ * `river_migration`, where River's own tools look. Each is a transaction of its own that first takes an advisory lock for
+ * its duration, and then reads what is applied: replicas may race, also through a pooler. What Civic OS made of a schema
+ * stays as it is; `s3_signer`, which is opt-in, goes beside it.
  */
 import * as Effect from "effect/Effect"
 import { BeginTransaction, SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { load, type Line, type Version } from "./MigrationFiles.ts"
+import { isOptIn, lines, load, type Line, type Version } from "./MigrationFiles.ts"
 import * as Plan from "./MigrationPlan.ts"
 import { MigrateError, type State, type Step } from "./MigrationPlan.ts"
 import { quoteIdentifier } from "./river/index.ts"
@@ -33,7 +34,7 @@ export interface DownOptions extends UpOptions {
 export interface Migrated {
   readonly schema: string
   readonly dryRun: boolean
-  /** Civic OS manages the schema: there was nothing to do. */
+  /** Civic OS manages the schema: only what is opt-in goes up or down. */
   readonly civicOs: boolean
   /** What was done, or in a dry run would be. */
   readonly steps: ReadonlyArray<Step>
@@ -48,18 +49,26 @@ export interface Status {
   readonly accepted: boolean
   readonly lines: ReadonlyArray<{
     readonly line: Line
+    /** It goes up only where somebody asks for it: `up --to s3_signer:1`. */
+    readonly optIn: boolean
     readonly applied: ReadonlyArray<number>
-    /** What is on disk and not applied; empty where Civic OS manages the schema. */
+    /** What is on disk and not applied; of Civic OS's own lines nothing where it manages the schema. */
     readonly pending: ReadonlyArray<{ readonly version: number; readonly name: string }>
   }>
   /** One sentence for a person. */
   readonly summary: string
 }
 
-/** Applies what is missing, all of it or up to `to`; nothing where Civic OS manages the schema. */
+/**
+ * Applies what is missing, all of it or up to `to`. An opt-in line goes up when `to` names it, or when some of it is there;
+ * where Civic OS manages the schema, nothing else does.
+ */
 export const up = (options: UpOptions): Effect.Effect<Migrated, MigrateError, SqlClient> => migrate("up", options)
 
-/** Takes away the newest version, or all after `to`; after `main` 0 nothing is left. Refused where Civic OS manages the schema. */
+/**
+ * Takes away the newest version, or all after `to`; after `main` 0 nothing is left. Refused where Civic OS manages the
+ * schema, except for an opt-in line.
+ */
 export const down = (options: DownOptions): Effect.Effect<Migrated, MigrateError, SqlClient> => migrate("down", options)
 
 /** What is applied and what is not. Reads only. */
@@ -72,10 +81,12 @@ export const status = Effect.fn("Migrate.status")(function* ({ schema }: { reado
     schema,
     civicOs,
     accepted: Plan.isAccepted(state),
-    lines: (["main", "civic_os"] as const).map((line) => {
+    lines: lines.map((line) => {
+      const optIn = isOptIn(line)
       const applied = state.applied.filter((version) => version.line === line).map(({ version }) => version)
       const missing = known.filter((migration) => migration.line === line && !applied.includes(migration.version))
-      return { line, applied, pending: civicOs ? [] : missing.map(({ name, version }) => ({ version, name })) }
+      const pending = civicOs && !optIn ? [] : missing.map(({ name, version }) => ({ version, name }))
+      return { line, optIn, applied, pending }
     }),
     summary: Plan.summary(state, known)
   }
@@ -177,13 +188,9 @@ const inspect = Effect.fnUntraced(function* (schema: string) {
       ? []
       : yield* sql<Version>`
           SELECT ${line} AS line, version::int AS version FROM ${table}
-          WHERE ${line} IN ('main', 'civic_os') ORDER BY line DESC, version`.unprepared
+          WHERE ${line} = ANY (${[...lines]}::text[]) ORDER BY line, version`.unprepared
   const functions = yield* sql<{ readonly name: string }>`
-    SELECT name FROM unnest(ARRAY[
-      'public.request_upload_url(text,text,text,text)',
-      'public.get_upload_url(uuid)',
-      'public.create_file_record(uuid,text,text,text,text,bigint,text,text,text,text)'
-    ]) AS name
+    SELECT name FROM unnest(${Object.values(Plan.publicFunctions).flat()}::text[]) AS name
     WHERE to_regprocedure(name) IS NOT NULL`.unprepared
   const state: State = {
     schema,

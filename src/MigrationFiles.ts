@@ -1,5 +1,5 @@
 /**
- * The migrations as they lie on disk: two lines of numbered SQL files, each version with its way up and its way down.
+ * The migrations as they lie on disk: three lines of numbered SQL files, each version with its way up and its way down.
  *
  * The driver sends one statement a query, so a line `-- statement` stands between statements. `:"schema"` stands for the
  * schema as an identifier, `:'schema'` for its name as a string, as in psql.
@@ -9,8 +9,16 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { quoteIdentifier } from "./river/index.ts"
 
-/** `main` is River's own; `civic_os` is what a database needs to be used without Civic OS. */
-export type Line = "main" | "civic_os"
+/**
+ * The lines in the order in which they go up. `main` is River's own; `civic_os` is what a database needs to be used
+ * without Civic OS; `s3_signer` is what goes beyond Civic OS, for those who ask for it.
+ */
+export const lines = ["main", "civic_os", "s3_signer"] as const
+
+export type Line = (typeof lines)[number]
+
+/** Whether the line goes up only where somebody asked for it by name, and then beside Civic OS, too. */
+export const isOptIn = (line: Line): boolean => line === "s3_signer"
 
 /** A version of a line; 0 is the state before the first. */
 export interface Version {
@@ -26,20 +34,17 @@ export interface Migration extends Version {
   readonly down: string
 }
 
-/** The lines in the order in which they go up, with their folders. */
-const folders: ReadonlyArray<readonly [line: Line, folder: string]> = [
-  ["main", "river"],
-  ["civic_os", "civic_os"]
-]
+const folders: Readonly<Record<Line, string>> = { main: "river", civic_os: "civic_os", s3_signer: "s3_signer" }
 
 /** `src` and the bundle's `dist` lie beside it. */
 const root = join(import.meta.dirname, "../migrations")
 
 /** Every version there is, in the order in which they go up. Files that are missing are a broken installation: a defect. */
 export const load: Effect.Effect<ReadonlyArray<Migration>> = Effect.sync(() =>
-  folders.flatMap(([line, folder]) => {
-    const read = (file: string) => readFileSync(join(root, folder, file), "utf8")
-    return readdirSync(join(root, folder))
+  lines.flatMap((line) => {
+    const folder = join(root, folders[line])
+    const read = (file: string) => readFileSync(join(folder, file), "utf8")
+    return readdirSync(folder)
       .filter((file) => file.endsWith(".up.sql"))
       .toSorted()
       .map((file) => {

@@ -3,12 +3,13 @@
  * here.
  *
  * A schema that Civic OS manages is told by a table of the line `civic_os` that is there without that line on record.
- * Nothing in such a schema is ever due, neither up nor down.
+ * Of `main` and `civic_os` nothing is ever due in such a schema, neither up nor down. An opt-in line is due where somebody
+ * names it, and once a schema has some of it.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { statementsOf, type Migration, type Version } from "./MigrationFiles.ts"
+import { isOptIn, lines, statementsOf, type Line, type Migration, type Version } from "./MigrationFiles.ts"
 import { quoteIdentifier } from "./river/index.ts"
 import { schemaName } from "./settings/SettingTypes.ts"
 
@@ -33,10 +34,24 @@ export class MigrateError extends Schema.TaggedError<MigrateError>()("MigrateErr
 export interface State {
   readonly schema: string
   readonly tables: ReadonlySet<string>
-  /** In the order in which they went up. */
   readonly applied: ReadonlyArray<Version>
-  /** Functions in `public` that have the name and the arguments of ours. */
+  /** Of {@link publicFunctions} those that are there, whoever made them. */
   readonly functions: ReadonlyArray<string>
+}
+
+/** What the first version of a line makes in `public`, where a database has room for one of each. */
+export const publicFunctions: Readonly<Record<Line, ReadonlyArray<string>>> = {
+  main: [],
+  civic_os: [
+    "public.request_upload_url(text,text,text,text)",
+    "public.get_upload_url(uuid)",
+    "public.create_file_record(uuid,text,text,text,text,bigint,text,text,text,text)"
+  ],
+  s3_signer: [
+    "public.request_download_url(uuid,boolean)",
+    "public.request_download_urls(uuid[],boolean)",
+    "public.get_download_url(uuid)"
+  ]
 }
 
 /** One version's way up or down. */
@@ -65,12 +80,11 @@ export const isAccepted = (state: State): boolean =>
 const isSame = (a: Version) => (b: Version) => a.line === b.line && a.version === b.version
 const nameOf = ({ line, version }: Version) => `${line}:${version}`
 
-/** `main:6`, `civic_os:2`, or a bare number for the line `main`. */
+/** `main:6`, `civic_os:2`, `s3_signer:1`, or a bare number for the line `main`. */
 export const parseVersion = (text: string): Option.Option<Version> => {
-  const match = /^(?:(main|civic_os):)?(\d{1,9})$/.exec(text)
-  return match === null
-    ? Option.none()
-    : Option.some({ line: match[1] === "civic_os" ? "civic_os" : "main", version: Number(match[2]) })
+  const [, name = "main", number] = /^(?:(\w+):)?(\d{1,9})$/.exec(text) ?? []
+  const line = lines.find((line) => line === name)
+  return line === undefined || number === undefined ? Option.none() : Option.some({ line, version: Number(number) })
 }
 
 /** River's rule: a channel's name, schema included, has to fit PostgreSQL's 63 bytes. */
@@ -101,21 +115,29 @@ const checkNotNewer = (state: State, known: ReadonlyArray<Migration>): Effect.Ef
       })
 }
 
+/** The versions that a schema should have: all of its lines, and of the opt-in ones those that it has some of. */
+const wanted = (state: State, known: ReadonlyArray<Migration>, asked?: Line): ReadonlyArray<Migration> =>
+  known.filter(({ line }) =>
+    isOptIn(line) ? line === asked || state.applied.some((version) => version.line === line) : !isCivicOs(state)
+  )
+
+const isApplied = ({ applied }: State, version: Version) => applied.some(isSame(version))
+
 /** What `up` has to do, to the end or up to `to`. */
 export const planUp = Effect.fnUntraced(function* (state: State, known: ReadonlyArray<Migration>, to?: Version) {
   yield* checkNotNewer(state, known)
-  if (isCivicOs(state)) {
-    if (isAccepted(state)) return []
+  if (isCivicOs(state) && !isAccepted(state)) {
     return yield* new MigrateError({ reason: "civicOs", message: unfit(state) })
   }
-  const due = known
-    .slice(0, to === undefined ? known.length : positionOf(known, to))
-    .filter((version) => !state.applied.some(isSame(version)))
-  if (state.functions.length > 0 && due.some(({ line, version }) => line === "civic_os" && version === 1)) {
+  const reached = known.slice(0, to === undefined ? known.length : positionOf(known, to))
+  const due = wanted(state, reached, to?.line).filter((version) => !isApplied(state, version))
+  const made = due.flatMap(({ line, version }) => (version === 1 ? publicFunctions[line] : []))
+  const taken = state.functions.filter((name) => made.includes(name))
+  if (taken.length > 0) {
     return yield* new MigrateError({
       reason: "taken",
       message:
-        `${state.functions.join(" and ")}: there already, and not made for schema ${state.schema}. ` +
+        `${taken.join(" and ")}: there already, and not made for schema ${state.schema}. ` +
         "Civic OS or another schema of this database uses them; nothing was changed"
     })
   }
@@ -125,13 +147,15 @@ export const planUp = Effect.fnUntraced(function* (state: State, known: Readonly
 /** What `down` has to do: the newest version, or all after `to`. */
 export const planDown = Effect.fnUntraced(function* (state: State, known: ReadonlyArray<Migration>, to?: Version) {
   yield* checkNotNewer(state, known)
-  if (isCivicOs(state)) {
+  const applied = wanted(state, known)
+    .filter((version) => isApplied(state, version))
+    .toReversed()
+  if (isCivicOs(state) && !(to === undefined ? applied.length > 0 : isOptIn(to.line))) {
     return yield* new MigrateError({
       reason: "civicOs",
-      message: `Civic OS manages schema ${state.schema}; nothing in it is taken down`
+      message: `Civic OS manages schema ${state.schema}; nothing of its own is taken down`
     })
   }
-  const applied = known.filter((version) => state.applied.some(isSame(version))).toReversed()
   const due =
     to === undefined
       ? applied.slice(0, 1)
@@ -143,13 +167,16 @@ export const planDown = Effect.fnUntraced(function* (state: State, known: Readon
 export const summary = (state: State, known: ReadonlyArray<Migration>): string => {
   const { applied, schema } = state
   if (applied.some((version) => !known.some(isSame(version)))) return `Schema ${schema} is ahead of this release.`
+  const all = wanted(state, known)
+  const due = all.filter((version) => !isApplied(state, version)).length
+  const lacks = `lacks ${due} of ${all.length} versions.`
   if (isCivicOs(state)) {
     return isAccepted(state)
-      ? `Civic OS manages schema ${schema}, with River's tables at version ${riverVersion(state)}, which the worker accepts. There is nothing to migrate.`
+      ? `Civic OS manages schema ${schema}, with River's tables at version ${riverVersion(state)}, which the worker accepts. ` +
+          (due === 0 ? "There is nothing to migrate." : `It ${lacks}`)
       : `${unfit(state)}.`
   }
-  const due = known.length - applied.length
-  return due === 0 ? `Schema ${schema} is up to date.` : `Schema ${schema} lacks ${due} of ${known.length} versions.`
+  return due === 0 ? `Schema ${schema} is up to date.` : `Schema ${schema} ${lacks}`
 }
 
 const unfit = (state: State) =>

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { Redaction } from "./Redaction.ts"
 
 /** OpenTelemetry's standard variables. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -35,12 +36,12 @@ export const fromEnvironment = (environment: Environment): Telemetry => {
 }
 
 /** The tracer; an empty layer when no traces are asked for. What is still to be sent at the end has a second. */
-export const layer = ({ traced }: Telemetry): Layer.Layer<never> =>
+export const layer = ({ traced }: Telemetry, { redact }: Pick<Redaction, "redact">): Layer.Layer<never> =>
   traced
     ? Layer.unwrap(
         Effect.map(
           Effect.promise(() => import("./OpenTelemetry.ts")),
-          ({ layer }) => layer
+          ({ layer }) => layer(redact)
         )
       )
     : Layer.empty

@@ -6,42 +6,64 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import { hostname } from "node:os"
 import * as Pool from "./Database.ts"
 import * as Logging from "./Logging.ts"
+import { makeRedaction, type Redaction } from "./Redaction.ts"
 import { Client, ClientConfig, Database } from "./river/index.ts"
 import * as Settings from "./settings/Settings.ts"
+import * as DownloadRequests from "./signer/downloads/DownloadRequests.ts"
+import * as DownloadWorker from "./signer/downloads/DownloadWorker.ts"
 import * as Closer from "./signer/requests/Closer.ts"
 import { Credentials } from "./signer/s3/Credentials.ts"
 import { Presigner } from "./signer/s3/Presigner.ts"
 import * as PresignWorker from "./signer/uploads/PresignWorker.ts"
 import * as RequestRetention from "./signer/requests/RequestRetention.ts"
-import * as TableCheck from "./TableCheck.ts"
+import { TableCheck } from "./TableCheck.ts"
+import * as UploadRequests from "./signer/uploads/UploadRequests.ts"
 import * as Telemetry from "./Telemetry.ts"
 
 /** Everything that runs, put together. Read from the top down, the list is the shutdown. */
-const layers = (settings: Settings.Settings, telemetry: Telemetry.Telemetry) =>
-  started(settings, telemetry).pipe(
-    Layer.provide([Closer.layer, RequestRetention.layer(settings.requestRetention)]),
-    Layer.provide(client(settings, telemetry)),
+const layers = (settings: Settings.Settings, telemetry: Telemetry.Telemetry) => {
+  const redaction = makeRedaction(settings.secrets)
+  return started(settings, telemetry).pipe(
+    Layer.provide(chores(settings)),
+    Layer.provide(client(settings, telemetry, redaction)),
     Layer.provide(
       TableCheck.layer({ schema: settings.river.schema, requestRetention: settings.requestRetention !== undefined })
     ),
-    Layer.provide(Presigner.layer({ ...settings.s3, uploadLifetime: settings.s3.uploadUrlLifetime })),
-    Layer.provide(credentials(settings.s3)),
+    Layer.provide(Presigner.layer({ ...settings.s3, downloadLifetime: settings.s3.downloadUrlLifetime })),
+    Layer.provide(Credentials.layer(settings.s3.keys)),
     Layer.provide(Database.layer),
     Layer.provide(Pool.layer(settings.database)),
-    Layer.provide(Telemetry.layer(telemetry)),
-    Layer.provide(Logging.layer(settings))
+    Layer.provide(Telemetry.layer(telemetry, redaction)),
+    Layer.provide(Logging.layer(settings, redaction))
+  )
+}
+
+/** What ends and clears away requests that no job answers. */
+const chores = ({ requestRetention }: Settings.Settings) =>
+  Layer.unwrap(
+    Effect.map(TableCheck, ({ downloads }) => {
+      const tables = [UploadRequests.requests, ...(downloads ? [DownloadRequests.requests] : [])]
+      return Layer.merge(Closer.layer(tables), RequestRetention.layer(requestRetention, tables))
+    })
   )
 
-/** The engine's client with the worker of our kind. */
-const client = ({ database, river }: Settings.Settings, { traced }: Telemetry.Telemetry) =>
+/** The engine's client with the workers of our kinds. */
+const client = (
+  { database, river, s3 }: Settings.Settings,
+  { traced }: Telemetry.Telemetry,
+  { redact }: Pick<Redaction, "redact">
+) =>
   Layer.unwrap(
-    Effect.map(PresignWorker.make({ schema: river.schema, timeout: river.jobTimeout, traced }), (worker) =>
-      Client.layer(
+    Effect.gen(function* () {
+      const { downloads } = yield* TableCheck
+      const { destinations } = s3
+      const options = { schema: river.schema, timeout: river.jobTimeout, destinations, traced }
+      const workers = [yield* PresignWorker.make(options), ...(downloads ? [yield* DownloadWorker.make(options)] : [])]
+      return Client.layer(
         {
           ...river,
           clientName: river.clientId,
@@ -49,24 +71,24 @@ const client = ({ database, river }: Settings.Settings, { traced }: Telemetry.Te
           marker: "s3signer",
           listen: database.listen === "off" ? undefined : database.listen,
           wakeChannels: ["upload_url_request"],
-          traced
+          traced,
+          redact
         },
-        [worker]
+        workers
       )
-    )
+    })
   )
-
-const credentials = ({ credentials }: Settings.S3Settings) =>
-  Credentials.layer(credentials && { ...credentials, accessKeyId: Redacted.value(credentials.accessKeyId) })
 
 /** Says how it runs, once it does; and, before anything else ends, that it stops. */
 const started = ({ river, s3, warnings }: Settings.Settings, telemetry: Telemetry.Telemetry) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
-      const { clientId } = yield* ClientConfig
+      const { clientId, workers } = yield* ClientConfig
+      const { bucket } = s3.destinations.standard
+      const kinds = workers.map(({ kind }) => kind).join(",")
       for (const warning of [...warnings, ...telemetry.warnings]) yield* Effect.logWarning(warning)
       yield* Effect.logInfo("working").pipe(
-        Effect.annotateLogs({ client: clientId, queue: river.queue, slots: river.maxWorkers, bucket: s3.bucket })
+        Effect.annotateLogs({ client: clientId, queue: river.queue, kinds, slots: river.maxWorkers, bucket })
       )
       yield* Effect.addFinalizer(() => Effect.logInfo("stopping: running jobs may finish, no more are claimed"))
     })

@@ -9,6 +9,7 @@ import * as TestConsole from "effect/testing/TestConsole"
 import * as Tracer from "effect/Tracer"
 import { stripVTControlCharacters } from "node:util"
 import * as Logging from "../src/Logging.ts"
+import { makeRedaction } from "../src/Redaction.ts"
 import type { LogSettings } from "../src/settings/Settings.ts"
 
 /** The lines that a program logs. */
@@ -20,10 +21,10 @@ const lines = (
     const { length } = yield* TestConsole.logLines
     yield* Effect.provide(
       program,
-      Logging.layer({
-        log: { level: options.level ?? "Info", format: options.format ?? "json" },
-        secrets: (options.secrets ?? []).map((secret) => Redacted.make(secret))
-      })
+      Logging.layer(
+        { log: { level: options.level ?? "Info", format: options.format ?? "json" } },
+        makeRedaction((options.secrets ?? []).map((secret) => Redacted.make(secret)))
+      )
     )
     return (yield* TestConsole.logLines).slice(length).map(String)
   }).pipe(Effect.provide(TestConsole.layer))

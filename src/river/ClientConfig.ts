@@ -35,6 +35,8 @@ export interface ClientOptions {
   readonly wakeChannels: ReadonlyArray<string>
   /** Whether each attempt is a span; off costs nothing. */
   readonly traced: boolean
+  /** Hides secrets in the texts of errors, before they are written into rows. Defaults to leaving them as they are. */
+  readonly redact?: ((text: string) => string) | undefined
 }
 
 export class ClientConfig extends Context.Service<

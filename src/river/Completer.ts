@@ -26,6 +26,7 @@ import { recordSettled } from "./Spans.ts"
 import { tables } from "./sql/river_job.ts"
 import { describe, severity, type SqlFault } from "./SqlFault.ts"
 import { Unsettled } from "./Unsettled.ts"
+import { textOf } from "./Worker.ts"
 
 /** Statements in flight: a second one hides the first one's commit. */
 const lanes = 2
@@ -63,10 +64,10 @@ export class Completer extends Context.Service<
   static readonly layer = Layer.effect(
     Completer,
     Effect.gen(function* () {
-      const { clientId, schema, workers } = yield* ClientConfig
+      const config = yield* ClientConfig
       const database = yield* Database
       const softStop = yield* SoftStop
-      const { warmUp, write } = writer(database.sql, tables(schema), clientId, workers)
+      const { warmUp, write } = writer(database.sql, tables(config.schema), config)
 
       const unsettled = new Unsettled()
       const noted = new WeakSet<Job>()
@@ -217,12 +218,14 @@ export class Completer extends Context.Service<
 const ofJob = ({ job }: Settlement) => ({ job: String(job.id), kind: job.kind, attempt: job.attempt })
 
 /** What the database says, without the result that it may quote: a result may hold a secret, if it is a result at all. */
-const unquoted = (outcome: Outcome.Outcome, said: string): string =>
-  Object.entries<unknown>(outcome._tag === "Completed" ? { ...outcome.result } : {}).reduce<string>(
-    (text, [column, value]) =>
-      typeof value === "string" && value.length > 3 ? text.replaceAll(value, `<${column}>`) : text,
-    said
-  )
+const unquoted = (outcome: Outcome.Outcome, said: string): string => {
+  if (outcome._tag !== "Completed") return said
+  const { result } = outcome
+  return Object.keys(result).reduce((text, column) => {
+    const value = textOf(result, column)
+    return value.length > 3 ? text.replaceAll(value, `<${column}>`) : text
+  }, said)
+}
 
 const givenBack = (settlement: Settlement): Settlement => ({
   ...settlement,

@@ -5,8 +5,10 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { identity } from "effect/Function"
 import type * as Tracer from "effect/Tracer"
 import type { SqlClient } from "effect/sql/SqlClient"
+import type { ClientConfig } from "./ClientConfig.ts"
 import type { Job } from "./Job.ts"
 import * as Metadata from "./Metadata.ts"
 import * as Outcome from "./Outcome.ts"
@@ -38,7 +40,11 @@ export const sameStatement = (a: Settlement, b: Settlement): boolean =>
   a.withoutEffect === b.withoutEffect
 
 /** Makes what writes a batch whose members agree in {@link sameStatement}; the statements are built once. */
-export const writer = (sql: SqlClient, tables: Tables, clientId: string, workers: ReadonlyArray<Worker>) => {
+export const writer = (
+  sql: SqlClient,
+  tables: Tables,
+  { clientId, redact = identity, workers }: Pick<ClientConfig["Service"], "clientId" | "redact" | "workers">
+) => {
   const statements = new Map(
     workers.map((worker) => [
       worker,
@@ -73,7 +79,7 @@ export const writer = (sql: SqlClient, tables: Tables, clientId: string, workers
       ({ member, outcome }) =>
         Effect.map(changeOf(member.job, outcome), (change) => ({
           ...ended(member, now),
-          change,
+          change: redacted(change, redact),
           startedAt: member.startedAt
         }))
     )
@@ -87,6 +93,13 @@ const ended = ({ endedAt, job, withoutMetadata }: Settlement, now: number) => ({
   job,
   age: Math.min(Math.max(0, Math.round(now - endedAt) - 1), 2 ** 31 - 1),
   metadata: withoutMetadata === true ? undefined : Metadata.of(job)
+})
+
+/** What a job's row and its kind's user read of an error holds no secret, whoever wrote the text. */
+const redacted = (change: Outcome.Change, redact: (text: string) => string): Outcome.Change => ({
+  ...change,
+  ...(change.error && { error: { error: redact(change.error.error), trace: redact(change.error.trace) } }),
+  ...(change.message && { message: redact(change.message) })
 })
 
 const changeOf = (job: Job, outcome: Outcome.NotCompleted) =>

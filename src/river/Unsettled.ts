@@ -1,19 +1,30 @@
 /**
  * The outcomes that are not settled yet: those that wait for a statement, those that one carries, and those that pause
  * because somebody else holds their row.
+ *
+ * Most are small. So that large ones do not fill the memory, each weighs 1, and 1 more for each 16 kB of its result.
  */
 import { sameStatement, type Settlement } from "./Settlement.ts"
+import { textOf } from "./Worker.ts"
 
-/** Members of one statement. */
+/** Members of one statement, and characters of all their results; one alone may have more. */
 const batchSize = 1000
+const batchLength = 4_000_000
+
+/** Characters of a result that weigh as much as a small outcome. */
+const weighty = 16_384
 
 export class Unsettled {
   #waiting: Array<Settlement> = []
-  readonly #inFlight = new Set<Settlement>()
+  /** Batches, and what each weighs. */
+  readonly #inFlight = new Map<ReadonlyArray<Settlement>, number>()
   readonly #pausing = new Set<Settlement>()
+  #active = 0
+  #pausingWeight = 0
 
   add(settlement: Settlement): void {
     this.#waiting.push(settlement)
+    this.#active += weightOf(lengthOf(settlement))
   }
 
   /** The longest waiting outcomes that one statement can carry; from now on they are in flight. */
@@ -22,28 +33,45 @@ export class Unsettled {
     if (first === undefined) return []
     const batch: Array<Settlement> = []
     const rest: Array<Settlement> = []
+    let length = 0
+    let weight = 0
+    let full = false
     for (const settlement of this.#waiting) {
-      if (batch.length < batchSize && sameStatement(first, settlement)) batch.push(settlement)
-      else rest.push(settlement)
+      if (!full && sameStatement(first, settlement)) {
+        const more = lengthOf(settlement)
+        full = batch.length === batchSize || (batch.length > 0 && length + more > batchLength)
+        if (!full) {
+          batch.push(settlement)
+          length += more
+          weight += weightOf(more)
+          continue
+        }
+      }
+      rest.push(settlement)
     }
     this.#waiting = rest
-    for (const settlement of batch) this.#inFlight.add(settlement)
+    this.#inFlight.set(batch, weight)
     return batch
   }
 
   /** The batch has landed; what pauses of it goes on pausing. */
   landed(batch: ReadonlyArray<Settlement>): void {
-    for (const settlement of batch) this.#inFlight.delete(settlement)
+    this.#active -= this.#inFlight.get(batch) ?? 0
+    this.#inFlight.delete(batch)
   }
 
   pause(settlement: Settlement): void {
     this.#pausing.add(settlement)
+    this.#pausingWeight += weightOf(lengthOf(settlement))
   }
 
   /** Lets it wait for a statement again; false when it no longer pauses. */
   resume(settlement: Settlement): boolean {
     const paused = this.#pausing.delete(settlement)
-    if (paused) this.add(settlement)
+    if (paused) {
+      this.#pausingWeight -= weightOf(lengthOf(settlement))
+      this.add(settlement)
+    }
     return paused
   }
 
@@ -54,38 +82,57 @@ export class Unsettled {
 
   /** Takes everything back to wait for a statement, changed by what was in flight and by what was not. */
   restart(change: { readonly inFlight: Change; readonly others: Change }): void {
-    const others = [...this.#waiting, ...this.#pausing]
-    this.#waiting = [...[...this.#inFlight].map(change.inFlight), ...others.map(change.others)]
+    const inFlight = new Set([...this.#inFlight.keys()].flat())
+    const others = [...this.#waiting, ...this.#pausing].filter((settlement) => !inFlight.has(settlement))
+    this.#waiting = []
     this.#inFlight.clear()
     this.#pausing.clear()
+    this.#active = 0
+    this.#pausingWeight = 0
+    for (const settlement of inFlight) this.add(change.inFlight(settlement))
+    for (const settlement of others) this.add(change.others(settlement))
   }
 
   /** Whether one that does not pause ended before this moment, in milliseconds since the epoch. */
   anyBefore(moment: number): boolean {
     const before = ({ endedAt }: Settlement) => endedAt < moment
-    return this.#waiting.some(before) || [...this.#inFlight].some(before)
+    return this.#waiting.some(before) || [...this.#inFlight.keys()].some((batch) => batch.some(before))
   }
 
+  /** How many wait for a statement. */
   get waiting(): number {
     return this.#waiting.length
   }
 
+  /** What those weigh that pause. */
   get pausing(): number {
-    return this.#pausing.size
+    return this.#pausingWeight
   }
 
-  /** All but those that pause. */
+  /** What all others weigh. */
   get active(): number {
-    return this.#waiting.length + this.#inFlight.size
+    return this.#active
   }
 
+  /** How many there are. */
   get size(): number {
-    return this.active + this.#pausing.size
+    const inFlight = [...this.#inFlight.keys()].reduce((sum, { length }) => sum + length, 0)
+    return this.#waiting.length + inFlight + this.#pausing.size
   }
 
   jobs(): ReadonlyArray<bigint> {
-    return [...this.#waiting, ...this.#inFlight, ...this.#pausing].map(({ job }) => job.id)
+    return [this.#waiting, ...this.#inFlight.keys(), [...this.#pausing]].flat().map(({ job }) => job.id)
   }
 }
 
 type Change = (settlement: Settlement) => Settlement
+
+/** Characters of the result that is to be written, if it is one. */
+const lengthOf = ({ outcome }: Settlement): number => {
+  if (outcome._tag !== "Completed") return 0
+  let length = 0
+  for (const column in outcome.result) length += textOf(outcome.result, column).length
+  return length
+}
+
+const weightOf = (length: number): number => 1 + Math.floor(length / weighty)

@@ -3,6 +3,7 @@
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Job } from "./Job.ts"
 
@@ -15,8 +16,17 @@ export class JobDiscard extends Schema.TaggedError<JobDiscard>()("JobDiscard", {
 /** Puts the job off without using up an attempt. */
 export class JobSnooze extends Schema.TaggedError<JobSnooze>()("JobSnooze", { duration: Schema.Duration }) {}
 
-/** What a worker hands back: one text a column of its kind's {@link RowEffect}, none where there is no effect. */
-export type Result = Readonly<Record<string, string>>
+/**
+ * What a worker hands back: one text a column of its kind's {@link RowEffect}, none where there is no effect. A secret
+ * stays redacted until it is written.
+ */
+export type Result = Readonly<Record<string, string | Redacted.Redacted>>
+
+/** The text of a result's column; empty where it has none. */
+export const textOf = (result: Result, column: string): string => {
+  const value = result[column] ?? ""
+  return typeof value === "string" ? value : Redacted.value(value)
+}
 
 /**
  * The row of another table that a kind's job is about, and what the end of the job writes into it.

@@ -86,9 +86,19 @@ export const connection = (
 export const all = <Fields extends Readonly<Record<string, Checked<unknown>>>>(
   fields: Fields
 ): Checked<Values<Fields>> => {
-  const problems = Object.values(fields).flatMap((field) => (Result.isFailure(field) ? field.failure : []))
-  return problems.length > 0 ? Result.fail([...new Set(problems)]) : (Result.all(fields) as Checked<Values<Fields>>)
+  const problems = problemsOf(Object.values(fields))
+  return problems.length > 0 ? Result.fail(problems) : (Result.all(fields) as Checked<Values<Fields>>)
 }
+
+/** The same of a list. */
+export const every = <A>(items: ReadonlyArray<Checked<A>>): Checked<ReadonlyArray<A>> => {
+  const problems = problemsOf(items)
+  return problems.length > 0 ? Result.fail(problems) : Result.all(items)
+}
+
+const problemsOf = (items: ReadonlyArray<Checked<unknown>>): ReadonlyArray<string> => [
+  ...new Set(items.flatMap((item) => (Result.isFailure(item) ? item.failure : [])))
+]
 
 type Values<Fields extends Readonly<Record<string, Checked<unknown>>>> = {
   readonly [Name in keyof Fields]: Result.Result.Success<Fields[Name]>

@@ -50,9 +50,45 @@ const rows = {
     otherwise: "as S3_ENDPOINT",
     meaning: "the same, where browsers need another address; it wins"
   },
+  S3_URL_STYLE: {
+    default: "path",
+    meaning: "`path`, as Civic OS's browser needs it (`endpoint/bucket/key`), or `virtual` (`bucket.endpoint/key`)"
+  },
+  S3_USE_DUALSTACK_ENDPOINT: {
+    default: "false",
+    deprecated: "AWS_USE_DUALSTACK_ENDPOINT",
+    meaning: "`true` for AWS's endpoint that has IPv6 addresses too"
+  },
+  S3_USE_FIPS_ENDPOINT: {
+    default: "false",
+    deprecated: "AWS_USE_FIPS_ENDPOINT",
+    meaning: "`true` for AWS's endpoint with FIPS 140 cryptography"
+  },
+  S3_USE_ACCELERATE_ENDPOINT: {
+    default: "false",
+    meaning: "`true` for AWS's transfer acceleration; needs `S3_URL_STYLE=virtual`"
+  },
   S3_BUCKET: { default: "civic-os-files", meaning: "the bucket" },
   S3_PRESIGNER: { default: "native", meaning: "`native` or `sdk`: who signs; the URLs are the same" },
+  S3_ROUTES: {
+    otherwise: "none",
+    meaning:
+      "entity types whose files go elsewhere, as JSON or as `@` and the name of a file ([routes](#where-do-files-go))"
+  },
+  S3_ACL: {
+    otherwise: "none",
+    meaning: "a canned ACL for uploads, such as `public-read` ([ACLs](#which-acl-do-i-set))"
+  },
+  S3_ACL_FORM: {
+    default: "header",
+    meaning: "`header`: the client must send it; `query`: the URL says it; `dual`: both"
+  },
   UPLOAD_URL_LIFETIME: { default: "15m", meaning: "how long an upload URL works, 1s to 7d" },
+  DOWNLOAD_URL_LIFETIME: { default: "1h", meaning: "how long a download URL works, 1s to 7d" },
+  MIN_URL_LIFETIME: {
+    default: "2m",
+    meaning: "temporary credentials that are good for less are not signed with, 1s to 7d; jobs wait for fresh ones"
+  },
   MAX_WORKERS: { default: "50", meaning: "jobs that run at once, 1 to 1000" },
   FETCH_POLL_INTERVAL: { default: "1s", meaning: "how often to look for jobs when nothing is heard" },
   FETCH_COOLDOWN: {

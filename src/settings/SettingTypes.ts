@@ -31,6 +31,19 @@ export const oneOf = <const A extends string>(...words: ReadonlyArray<A>): Setti
   decode: (text) => words.find((word) => word === text)
 })
 
+const millisOf = (text: string): number => {
+  const short = /^(\d+)(ms|s|m|h|d)$/.exec(text)
+  return short === null ? millisOfEffect(text) : Number(short[1]) * millisIn[short[2] as keyof typeof millisIn]
+}
+
+const millisIn = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** NaN for what Effect does not read. */
+const millisOfEffect = (text: string): number => {
+  const duration = Duration.fromInput(text as Duration.Input)
+  return duration._tag === "None" ? NaN : Duration.toMillis(duration.value)
+}
+
 /**
  * A length of time: `500ms`, `10s`, `15m`, `1h`, `7d`, or as Effect writes it, `250 millis`.
  *
@@ -52,6 +65,14 @@ export const duration = (bounds: {
       return millis >= minimum && millis <= maximum && whole ? Duration.millis(millis) : undefined
     }
   }
+}
+
+/** How long a URL works: S3 itself takes no longer lifetime, and none in fractions of a second. */
+export const urlLifetime = duration({ minimum: "1s", maximum: "7d", whole: "seconds" })
+
+export const flag: SettingType<boolean> = {
+  expected: "true or false",
+  decode: (text) => (text === "true" ? true : text === "false" ? false : undefined)
 }
 
 /** Any text of so many characters, without control characters. */
@@ -97,31 +118,17 @@ export const region: SettingType<string> = {
   decode: (text) => (/^[a-z0-9-]+$/.test(text) ? text : undefined)
 }
 
-/** An S3 endpoint, as it goes in front of `/bucket/key`: without a default port and without a slash at the end. */
-export const endpoint: SettingType<string> = {
+/** An S3 endpoint, without the bucket. */
+export const endpoint: SettingType<Endpoint.Endpoint> = {
   expected: "a URL that begins with http:// or https:// and has no user, query or fragment",
   decode: (text) => {
-    const url = /^https?:\/\/[^\s?#@\\/][^\s?#@\\]*$/i.test(text) ? URL.parse(text) : null
-    const usable = url !== null && Result.isSuccess(Endpoint.parse(text))
-    return usable ? `${url.origin}${url.pathname.replace(/\/+$/, "")}` : undefined
+    const looksRight = /^https?:\/\/[^\s?#@\\/][^\s?#@\\]*$/i.test(text)
+    return looksRight ? Result.getOrUndefined(Endpoint.parse(text)) : undefined
   }
 }
 
 /** "a", "a or b", "a, b or c". */
 export const alternatives = (words: ReadonlyArray<string>): string =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`
-
-const millisOf = (text: string): number => {
-  const short = /^(\d+)(ms|s|m|h|d)$/.exec(text)
-  return short === null ? millisOfEffect(text) : Number(short[1]) * millisIn[short[2] as keyof typeof millisIn]
-}
-
-const millisIn = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-/** NaN for what Effect does not read. */
-const millisOfEffect = (text: string): number => {
-  const duration = Duration.fromInput(text as Duration.Input)
-  return duration._tag === "None" ? NaN : Duration.toMillis(duration.value)
-}
 
 const within = (value: number, minimum: number, maximum: number): boolean => value >= minimum && value <= maximum

@@ -6,10 +6,11 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Severity } from "effect/LogLevel"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { DatabaseConnection } from "./DatabaseUrl.ts"
+import { type S3Settings, s3Settings } from "./S3Settings.ts"
 import * as Reader from "./SettingReader.ts"
 import { all, type Checked, connection, type Environment, find, optional, setting } from "./SettingReader.ts"
 import * as Type from "./SettingTypes.ts"
@@ -51,26 +52,6 @@ export interface DatabaseSettings {
   readonly listen: DatabaseConnection | "off"
 }
 
-export interface S3Settings {
-  /** Without them, the SDK's default chain finds credentials. */
-  readonly credentials: S3Credentials | undefined
-  readonly region: string
-  /** `scheme://host[:port][/path]`, no slash at the end. Without it, AWS. */
-  readonly endpoint: string | undefined
-  /** The endpoint to write into URLs, in the same form; `endpoint` unless set. */
-  readonly publicEndpoint: string | undefined
-  readonly bucket: string
-  readonly presigner: "native" | "sdk"
-  /** Whole seconds, from 1 second to 7 days. */
-  readonly uploadUrlLifetime: Duration.Duration
-}
-
-export interface S3Credentials {
-  readonly accessKeyId: Redacted.Redacted
-  readonly secretAccessKey: Redacted.Redacted
-  readonly sessionToken: Redacted.Redacted | undefined
-}
-
 export interface RiverSettings {
   readonly schema: string
   readonly queue: string
@@ -110,7 +91,7 @@ export const load: Effect.Effect<Settings, InvalidSettings> = Effect.flatMap(Rea
       warnings: Reader.deprecations(environment),
       secrets: [
         ...passwords(settings.database.connection, settings.database.listen),
-        ...Object.values(settings.s3.credentials ?? {}).filter((secret) => secret !== undefined)
+        ...Object.values(settings.s3.keys ?? {}).filter((secret) => secret !== undefined)
       ]
     }))
   )
@@ -158,61 +139,6 @@ const databaseSettings = (environment: Environment): Checked<DatabaseSettings> =
     }),
     ({ connection, listen, pool }) => ({ connection, listen, ...pool })
   )
-}
-
-const s3Settings = (environment: Environment): Checked<S3Settings> =>
-  Result.map(
-    all({
-      credentials: credentials(environment),
-      region: setting(environment, "S3_REGION", Type.region),
-      endpoint: optional(environment, "S3_ENDPOINT", Type.endpoint),
-      publicEndpoint: optional(environment, "S3_PUBLIC_ENDPOINT", Type.endpoint),
-      bucket: setting(environment, "S3_BUCKET", Type.bucketName),
-      presigner: setting(environment, "S3_PRESIGNER", Type.oneOf("native", "sdk")),
-      uploadUrlLifetime: setting(environment, "UPLOAD_URL_LIFETIME", urlLifetime)
-    }),
-    (settings) => ({ ...settings, publicEndpoint: settings.publicEndpoint ?? settings.endpoint })
-  )
-
-/** S3 itself takes no longer lifetime, and none in fractions of a second. */
-const urlLifetime = Type.duration({ minimum: "1s", maximum: "7d", whole: "seconds" })
-
-const credentials = (environment: Environment): Checked<S3Credentials | undefined> => {
-  const [id, secret] = [find(environment, "S3_ACCESS_KEY_ID"), find(environment, "S3_SECRET_ACCESS_KEY")]
-  // A token belongs to its own pair: AWS's, left in the environment by something else, would spoil other keys.
-  const ofAws = id?.name === "AWS_ACCESS_KEY_ID" && secret?.name === "AWS_SECRET_ACCESS_KEY"
-  const token =
-    find(environment, "S3_SESSION_TOKEN") ?? (ofAws ? Reader.variable(environment, "AWS_SESSION_TOKEN") : undefined)
-  return Result.map(
-    all({
-      complete: complete({ id, secret, token }),
-      id: Reader.decodeFound(id, Type.key),
-      secret: Reader.decodeFound(secret, Type.secret),
-      token: Reader.decodeFound(token, Type.key)
-    }),
-    ({ id, secret, token }) =>
-      id === undefined || secret === undefined
-        ? undefined
-        : {
-            accessKeyId: Redacted.make(id),
-            secretAccessKey: Redacted.make(secret),
-            sessionToken: token === undefined ? undefined : Redacted.make(token)
-          }
-  )
-}
-
-const complete = (keys: Record<"id" | "secret" | "token", Reader.Found | undefined>): Checked<void> => {
-  const { id, secret, token } = keys
-  if (id === undefined && secret !== undefined) {
-    return Result.fail([`${secret.name} is set without its access key: set S3_ACCESS_KEY_ID too, or neither`])
-  }
-  if (id !== undefined && secret === undefined) {
-    return Result.fail([`${id.name} is set without its secret key: set S3_SECRET_ACCESS_KEY too, or neither`])
-  }
-  if (id === undefined && token !== undefined) {
-    return Result.fail([`${token.name} is set without its keys: set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY too`])
-  }
-  return Result.succeed(undefined)
 }
 
 const riverSettings = (environment: Environment): Checked<RiverSettings> => {

@@ -54,7 +54,7 @@ const settlement = (job: Job, kind: Worker, outcome: Outcome, overrides: Partial
 const settle = Effect.fnUntraced(function* (batch: ReadonlyArray<Settlement>, clientId = "one") {
   const sql = yield* SqlClient.SqlClient
   assert.isTrue(batch.every((member) => sameStatement(member, batch[0]!)))
-  const verdicts = yield* writer(sql, metadata, clientId, [batch[0]!.worker]).write(batch)
+  const verdicts = yield* writer(sql, metadata, { clientId, workers: [batch[0]!.worker] }).write(batch)
   const claims = batch.map(({ job }) => `${job.id} ${job.attempted_at}`)
   assert.includeMembers(
     claims,

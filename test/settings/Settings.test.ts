@@ -6,6 +6,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { readFileSync } from "node:fs"
 import { inspect } from "node:util"
+import * as Endpoint from "../../src/signer/s3/Endpoint.ts"
+import { noPrefix } from "../../src/signer/uploads/ObjectKey.ts"
 import * as Settings from "../../src/settings/Settings.ts"
 import { type SettingName, settingTable } from "../../src/settings/SettingTable.ts"
 
@@ -29,14 +31,25 @@ describe("Settings", () => {
       assert.deepEqual({ max: database.maxConnections, min: database.minConnections }, { max: 4, min: 1 })
       assert.strictEqual(database.connection.database, "civic_os")
       assert.isTrue(database.listen !== "off" && database.listen.database === "civic_os")
+      const aws = { protocol: "https:", hostname: "s3.us-east-1.amazonaws.com", port: undefined, basePath: "" } as const
       assert.deepEqual(s3, {
-        credentials: undefined,
-        region: "us-east-1",
-        endpoint: undefined,
-        publicEndpoint: undefined,
-        bucket: "civic-os-files",
+        keys: undefined,
         presigner: "native",
-        uploadUrlLifetime: Duration.minutes(15)
+        downloadUrlLifetime: Duration.hours(1),
+        minUrlLifetime: Duration.minutes(2),
+        destinations: {
+          standard: {
+            endpoint: aws,
+            apiEndpoint: aws,
+            style: "path",
+            region: "us-east-1",
+            bucket: "civic-os-files",
+            prefix: noPrefix,
+            uploadLifetime: Duration.minutes(15),
+            terms: { headers: {}, query: {} }
+          },
+          routes: new Map()
+        }
       })
       assert.deepEqual(river, {
         schema: "metadata",
@@ -97,18 +110,15 @@ describe("Settings", () => {
       assert.strictEqual(database.connection.host, "db")
       assert.deepEqual([database.maxConnections, database.minConnections], [1000, 0])
       assert.isTrue(database.listen !== "off" && database.listen.host === "direct")
-      assert.deepEqual(
-        [s3.credentials?.accessKeyId, s3.credentials?.secretAccessKey, s3.credentials?.sessionToken].map(reveal),
-        ["AKIA", "sec/ret+key", "token=="]
-      )
-      assert.deepInclude(s3, {
-        region: "eu-central-1",
-        endpoint: "http://minio:9000",
-        publicEndpoint: "https://files.example",
-        bucket: "my.bucket-1",
-        presigner: "sdk",
-        uploadUrlLifetime: Duration.days(7)
-      })
+      assert.deepEqual([s3.keys?.accessKeyId, s3.keys?.secretAccessKey, s3.keys?.sessionToken].map(reveal), [
+        "AKIA",
+        "sec/ret+key",
+        "token=="
+      ])
+      assert.strictEqual(s3.presigner, "sdk")
+      const { apiEndpoint, bucket, endpoint, region, uploadLifetime } = s3.destinations.standard
+      assert.deepEqual([apiEndpoint, endpoint].map(Endpoint.host), ["minio:9000", "files.example"])
+      assert.deepEqual([region, bucket, uploadLifetime], ["eu-central-1", "my.bucket-1", Duration.days(7)])
       assert.deepEqual(river, {
         schema: "river",
         queue: "uploads fast",
@@ -130,7 +140,7 @@ describe("Settings", () => {
 
   it.effect("writes S3_ENDPOINT into URLs when there is no S3_PUBLIC_ENDPOINT", () =>
     Effect.map(load({ S3_ENDPOINT: "https://s3.example/base/" }), ({ s3 }) =>
-      assert.strictEqual(s3.publicEndpoint, "https://s3.example/base")
+      assert.strictEqual(s3.destinations.standard.endpoint.basePath, "/base")
     )
   )
 
@@ -383,9 +393,9 @@ describe("the keys", () => {
     [{ ...aws, S3_ACCESS_KEY_ID: "own-id" }, ["own-id", "aws-secret", undefined]],
     [{ AWS_SESSION_TOKEN: "aws-token" }, undefined]
   ] as const)("of %j are %j: the first name that is set, and a token with its own pair", ([variables, expected]) =>
-    Effect.map(load(variables), ({ s3: { credentials } }) =>
+    Effect.map(load(variables), ({ s3: { keys } }) =>
       assert.deepEqual(
-        credentials && [credentials.accessKeyId, credentials.secretAccessKey, credentials.sessionToken].map(reveal),
+        keys && [keys.accessKeyId, keys.secretAccessKey, keys.sessionToken].map(reveal),
         expected && [...expected]
       )
     )
@@ -402,7 +412,8 @@ describe("a deprecated name", () => {
         AWS_SECRET_ACCESS_KEY: "secret"
       })
 
-      assert.deepInclude(s3, { region: "eu-west-1", endpoint: "http://old:1" })
+      const { apiEndpoint, region } = s3.destinations.standard
+      assert.deepEqual([region, Endpoint.host(apiEndpoint)], ["eu-west-1", "old:1"])
       assert.sameMembers(
         [...warnings],
         [
@@ -419,7 +430,7 @@ describe("a deprecated name", () => {
     Effect.gen(function* () {
       const { s3, warnings } = yield* load({ AWS_REGION: "EU-bad", S3_REGION: "eu-west-1" })
 
-      assert.strictEqual(s3.region, "eu-west-1")
+      assert.strictEqual(s3.destinations.standard.region, "eu-west-1")
       assert.deepEqual(warnings, [])
     })
   )

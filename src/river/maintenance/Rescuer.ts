@@ -13,8 +13,9 @@ import { Database } from "../Database.ts"
 import { Executor } from "../Executor.ts"
 import { Producer } from "../Producer.ts"
 import { tables } from "../sql/river_job.ts"
-import { jobRescue } from "../sql/river_job_maintenance.ts"
+import { jobKindsStuck, jobRescue } from "../sql/river_job_maintenance.ts"
 import * as Chore from "./Chore.ts"
+import { kindByKind } from "./KindByKind.ts"
 
 const every = Duration.seconds(2)
 
@@ -29,38 +30,40 @@ export const layer = Layer.effectDiscard(
     const { sql } = yield* Database
     const { held } = yield* Executor
     const { wake } = yield* Producer
+    const kindsStuck = jobKindsStuck(sql, tables(schema))
 
-    for (const { effect, kind, timeout } of workers) {
-      if (!Duration.isFinite(timeout)) continue // nobody can say when such a job is lost
-      const rescue = jobRescue(sql, tables(schema), { effect, kind })
-      const rescueAlone = jobRescue(sql, tables(schema), { effect: undefined, kind })
-      // In a pass it goes on behind what it has looked at: jobs that somebody holds do not hide those behind them.
-      let beyond = -1n
-      const options = (limit: number) => ({
-        beyond,
-        clientPattern: ClientId.pattern(marker),
-        stuckAfter: Duration.sum(timeout, settling),
-        stuckAfterElsewhere: elsewhere,
-        held: held(),
-        limit,
-        queue
-      })
-      yield* Chore.run({
-        name: "rescue lost jobs",
-        every,
-        batch: (limit) =>
-          Effect.map(
-            Effect.suspend(() => rescue(options(limit))),
-            (rows) =>
+    const options = () => ({
+      clientPattern: ClientId.pattern(marker),
+      stuckAfterElsewhere: elsewhere,
+      held: held(),
+      queue
+    })
+    // Without a timeout nobody can say when a job is lost.
+    const kinds = workers
+      .filter(({ timeout }) => Duration.isFinite(timeout))
+      .map(({ effect, kind, timeout }) => {
+        const rescue = jobRescue(sql, tables(schema), { effect, kind })
+        const rescueAlone = jobRescue(sql, tables(schema), { effect: undefined, kind })
+        const stuckAfter = Duration.sum(timeout, settling)
+        // In a pass it goes on behind what it has looked at: jobs that somebody holds do not hide those behind them.
+        let beyond = -1n
+        return {
+          kind,
+          stuckAfter,
+          batch: (limit: number) =>
+            Effect.map(rescue({ ...options(), stuckAfter, beyond, limit }), (rows) =>
               rows.map(({ count, last }) => {
                 beyond = last ?? -1n
                 return { count, more: last !== null }
               })
-          ),
-        alone: Effect.suspend(() => rescueAlone(options(1))),
-        afterwards: (count) =>
-          Effect.andThen(Effect.logWarning(`rescued ${count} jobs of kind ${kind} from lost attempts`), wake)
+            ),
+          alone: Effect.suspend(() => rescueAlone({ ...options(), stuckAfter, beyond, limit: 1 })),
+          afterwards: (count: number) =>
+            Effect.andThen(Effect.logWarning(`rescued ${count} jobs of kind ${kind} from lost attempts`), wake)
+        }
       })
-    }
+    const look = Effect.suspend(() => kindsStuck({ ...options(), kinds }))
+
+    yield* Chore.run({ name: "rescue lost jobs", every, ...kindByKind(look, kinds) })
   })
 )

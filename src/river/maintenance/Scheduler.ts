@@ -9,8 +9,9 @@ import { Producer } from "../Producer.ts"
 import { insertChannel } from "../Notification.ts"
 import { schedulerInterval } from "../Outcome.ts"
 import { tables } from "../sql/river_job.ts"
-import { jobSchedule } from "../sql/river_job_maintenance.ts"
+import { jobKindsDue, jobSchedule } from "../sql/river_job_maintenance.ts"
 import * as Chore from "./Chore.ts"
+import { kindByKind } from "./KindByKind.ts"
 
 export const layer = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -19,16 +20,18 @@ export const layer = Layer.effectDiscard(
     const { wake } = yield* Producer
 
     const options = { ahead: schedulerInterval, channel: insertChannel(schema), queue }
-    for (const { effect, kind } of workers) {
+    const kinds = workers.map(({ effect, kind }) => {
       const schedule = jobSchedule(sql, tables(schema), { effect, kind })
       const scheduleAlone = jobSchedule(sql, tables(schema), { effect: undefined, kind })
-      yield* Chore.run({
-        name: "make due jobs available",
-        every: schedulerInterval,
-        batch: (limit) => schedule({ ...options, limit }),
+      return {
+        kind,
+        batch: (limit: number) => schedule({ ...options, limit }),
         alone: scheduleAlone({ ...options, limit: 1 }),
         afterwards: () => wake
-      })
-    }
+      }
+    })
+    const look = jobKindsDue(sql, tables(schema))({ ...options, kinds: kinds.map(({ kind }) => kind) })
+
+    yield* Chore.run({ name: "make due jobs available", every: schedulerInterval, ...kindByKind(look, kinds) })
   })
 )

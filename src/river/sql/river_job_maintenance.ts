@@ -22,12 +22,36 @@ interface Kind {
 
 const interval = (duration: Duration.Duration) => `${Math.round(Duration.toMillis(duration))} milliseconds`
 
+/** A kind that has jobs for a chore. */
+export interface FoundKind {
+  readonly kind: string
+}
+
 export interface JobSchedule {
   readonly ahead: Duration.Duration
   /** Where clients hear of new jobs. */
   readonly channel: string
   readonly limit: number
   readonly queue: string
+}
+
+/** Whether {@link jobSchedule} is about the job `j`, by the input `i`. */
+const isDue = `j.state in ('retryable', 'scheduled') and j.queue = i.queue and j.kind = i.kind
+        and j.scheduled_at <= now() + i.ahead`
+
+export interface JobKindsDue extends Pick<JobSchedule, "ahead" | "queue"> {
+  readonly kinds: ReadonlyArray<string>
+}
+
+/** Those of the kinds that there are jobs of for {@link jobSchedule}, held by others or not. */
+export const jobKindsDue = (sql: SqlClient, { river_job }: Tables) => {
+  const found = sql.literal(`exists (select from ${river_job} j where ${isDue})`)
+  return ({ ahead, kinds, queue }: JobKindsDue): Effect.Effect<ReadonlyArray<FoundKind>, SqlError> =>
+    sql<FoundKind>`
+      with input as (
+        select ${queue}::text as queue, kind, ${interval(ahead)}::interval as ahead from unnest(${kinds}::text[]) kind
+      )
+      select i.kind from input i where ${found}`
 }
 
 /**
@@ -44,8 +68,7 @@ export const jobSchedule = (sql: SqlClient, tables: Tables, { effect, kind }: Ki
     due as materialized (
       select j.id, j.ctid as tid, j.unique_key, j.unique_states, ${key} as subject, j.priority, j.scheduled_at
       from ${river_job} j cross join input i
-      where j.state in ('retryable', 'scheduled') and j.queue = i.queue and j.kind = i.kind
-        and j.scheduled_at <= now() + i.ahead
+      where ${isDue}
       order by j.priority, j.scheduled_at, j.id
       limit (select batch from input)
       for update of j skip locked
@@ -106,6 +129,38 @@ export interface Rescued extends Changed {
   readonly last: bigint | null
 }
 
+/** Whether {@link jobRescue} is about the job `j`, by the input `i`. */
+const isStuck = `j.state = 'running' and j.queue = i.queue and j.kind = i.kind
+        and coalesce(j.attempted_at, j.created_at) < now() - case
+          when j.attempted_by[cardinality(j.attempted_by)] ~ i.client_pattern then i.stuck_after
+          else i.stuck_after_elsewhere
+        end
+        and j.id <> all(i.held)`
+
+export interface JobKindsStuck extends Pick<JobRescue, "clientPattern" | "held" | "queue" | "stuckAfterElsewhere"> {
+  readonly kinds: ReadonlyArray<Pick<JobRescue, "stuckAfter"> & { readonly kind: string }>
+}
+
+/** Those of the kinds that there are jobs of for {@link jobRescue}, locked or not. */
+export const jobKindsStuck = (sql: SqlClient, { river_job }: Tables) => {
+  const found = sql.literal(`exists (select from ${river_job} j where ${isStuck})`)
+  return ({
+    clientPattern,
+    held,
+    kinds,
+    queue,
+    stuckAfterElsewhere
+  }: JobKindsStuck): Effect.Effect<ReadonlyArray<FoundKind>, SqlError> =>
+    sql<FoundKind>`
+      with input as (
+        select ${queue}::text as queue, k.kind, ${clientPattern}::text as client_pattern, k.stuck_after,
+          ${interval(stuckAfterElsewhere)}::interval as stuck_after_elsewhere, ${held}::bigint[] as held
+        from unnest(${kinds.map(({ kind }) => kind)}::text[],
+          ${kinds.map(({ stuckAfter }) => interval(stuckAfter))}::interval[]) as k(kind, stuck_after)
+      )
+      select i.kind from input i where ${found}`
+}
+
 /**
  * Ends the attempts of jobs that have been running for too long: their client is dead, or never heard of its claim.
  *
@@ -124,12 +179,7 @@ export const jobRescue = (sql: SqlClient, { river_job, river_job_state }: Tables
           else 'available'
         end as state
       from ${river_job} j cross join input i
-      where j.state = 'running' and j.queue = i.queue and j.kind = i.kind
-        and coalesce(j.attempted_at, j.created_at) < now() - case
-          when j.attempted_by[cardinality(j.attempted_by)] ~ i.client_pattern then i.stuck_after
-          else i.stuck_after_elsewhere
-        end
-        and j.id <> all(i.held) and j.id > i.beyond
+      where ${isStuck} and j.id > i.beyond
       order by j.id
       limit (select batch from input)
       for update of j skip locked

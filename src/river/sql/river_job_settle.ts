@@ -12,7 +12,7 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Job } from "../Job.ts"
 import type { Change } from "../Outcome.ts"
-import type { Result, RowEffect } from "../Worker.ts"
+import { type Result, type RowEffect, textOf } from "../Worker.ts"
 import type { Tables } from "./river_job.ts"
 import { effectSql } from "./row_effect.ts"
 
@@ -106,7 +106,7 @@ export const jobSetStateCompleted = (
           ["int", members.map(({ age }) => age)],
           ["text", members.map(({ metadata }) => (metadata === undefined ? "" : JSON.stringify(metadata)))],
           ["text", members.map(({ job }) => effect?.keyOf(job.args) ?? "")],
-          ...names.map((name) => [types[name] ?? "text", members.map(({ result }) => result[name] ?? "")] as const)
+          ...names.map((name) => [types[name] ?? "text", members.map(({ result }) => textOf(result, name))] as const)
         ])}) as i(${inputs})
       ),${statement}`
 }

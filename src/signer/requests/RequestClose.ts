@@ -5,8 +5,7 @@ import type * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { quoteIdentifier } from "../../river/index.ts"
-import { kind } from "../uploads/S3Presign.ts"
-import * as UploadRequests from "../uploads/UploadRequests.ts"
+import { isOpen, isOpenByStatus, type RequestTable } from "./RequestTable.ts"
 
 /** A place in the order in which jobs ended: the time as PostgreSQL writes it, then the id. */
 export interface EndedJob {
@@ -38,7 +37,7 @@ export interface Closed {
 }
 
 /**
- * Closes up to `limit` open requests that no live job in any queue will answer:
+ * Closes up to `limit` open requests of a table that no live job in any queue will answer:
  *
  * - those whose job in our queue ended `cancelled` or `discarded` since `from`, and
  * - once these are all looked at, those that are at least 5 seconds old.
@@ -48,10 +47,15 @@ export interface Closed {
  * place (`ctid`): no guess at their number makes the planner read the whole table. One that moved in between is left for
  * the next pass.
  */
-export const requestClose = (sql: SqlClient, options: { readonly queue: string; readonly schema: string }) => {
-  const requests = UploadRequests.table(options.schema)
+export const requestClose = (
+  sql: SqlClient,
+  requestTable: RequestTable,
+  options: { readonly queue: string; readonly schema: string }
+) => {
+  const { asks, kind, requestId, table } = requestTable
+  const requests = table(options.schema)
   const jobs = `${quoteIdentifier(options.schema)}.river_job`
-  const open = "(r.status in ('pending', 'processing') or r.status is null)"
+  const open = isOpen(requestTable)
 
   const endedIn = (state: string) => `(
     select j.id, j.finalized_at, j.state, j.attempt, j.args from ${jobs} j
@@ -66,9 +70,11 @@ export const requestClose = (sql: SqlClient, options: { readonly queue: string; 
 
   const oldestOf = (status: string, limit: string) => `(
     select r.id, r.created_at from ${requests} r
-    where r.status ${status} and r.created_at < now() - interval '5 s' order by r.created_at, r.id limit ${limit})`
+    where ${status} and r.created_at < now() - interval '5 s' order by r.created_at, r.id limit ${limit})`
   const oldest = (limit: string) =>
-    ["= 'pending'", "= 'processing'", "is null"].map((status) => oldestOf(status, limit)).join(" union all ")
+    isOpenByStatus(requestTable)
+      .map((status) => oldestOf(status, limit))
+      .join(" union all ")
 
   const statement = sql.literal(`
     -- A page of the jobs that ended, and their requests that are still open.
@@ -83,7 +89,7 @@ export const requestClose = (sql: SqlClient, options: { readonly queue: string; 
           else ' after ' || e.attempt || ' attempts' end end as reason
       from ended e cross join lateral (
         select r.id, r.created_at from ${requests} r
-        where r.id = ${UploadRequests.requestId("e.args")} and ${open} offset 0
+        where r.id = ${requestId("e.args")} and ${open} offset 0
       ) r
     ),
     -- What may still be answered; and, when that is all of it, the oldest open requests. As each job answers one request,
@@ -122,7 +128,7 @@ export const requestClose = (sql: SqlClient, options: { readonly queue: string; 
       limit (select batch from input) offset (select skip from input)
     ),
     done as (
-      update ${requests} r set status = 'failed', error_message = h.reason || ': ask for a new upload URL'
+      update ${requests} r set status = 'failed', error_message = h.reason || ': ask for a new ${asks} URL'
       from held h where r.ctid = h.place and r.id = h.id and ${open}
       returning r.id
     )

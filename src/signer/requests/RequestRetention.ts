@@ -1,6 +1,6 @@
 /**
- * Deletes upload requests that ended long ago, where an operator asks for it. They are River's jobs' neighbours, not
- * part of them: nobody else deletes them.
+ * Deletes requests that ended long ago, where an operator asks for it. They are River's jobs' neighbours, not part of
+ * them: nobody else deletes them.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,31 +8,31 @@ import * as Layer from "effect/Layer"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { Chore, ClientConfig, Database } from "../../river/index.ts"
-import { table } from "../uploads/UploadRequests.ts"
+import type { RequestTable } from "./RequestTable.ts"
 
 const every = Duration.seconds(30)
 
-/** `retention` counts from when a request was made; without it all are kept. */
-export const layer = (retention: Duration.Duration | undefined) =>
+/** A chore for each table; `retention` counts from when a request was made, and without it all are kept. */
+export const layer = (retention: Duration.Duration | undefined, tables: ReadonlyArray<RequestTable>) =>
   retention === undefined
     ? Layer.empty
     : Layer.effectDiscard(
         Effect.gen(function* () {
           const { schema } = yield* ClientConfig
           const { sql } = yield* Database
-
-          yield* Chore.run({
-            name: "delete old upload requests",
-            every,
-            batch: (limit, skip) => requestDeleteBefore(sql, { limit, retention, schema, skip })
-          })
+          for (const { asks, table } of tables) {
+            yield* Chore.run({
+              name: `delete old ${asks} requests`,
+              every,
+              batch: (limit, skip) => requestDeleteBefore(sql, table(schema), { limit, retention, skip })
+            })
+          }
         })
       )
 
 export interface RequestDeleteBefore {
   readonly limit: number
   readonly retention: Duration.Duration
-  readonly schema: string
   /** So many of the requests that are due are left out. */
   readonly skip: number
 }
@@ -43,9 +43,10 @@ export interface RequestDeleteBefore {
  */
 export const requestDeleteBefore = (
   sql: SqlClient,
-  { limit, retention, schema, skip }: RequestDeleteBefore
+  table: string,
+  { limit, retention, skip }: RequestDeleteBefore
 ): Effect.Effect<ReadonlyArray<Chore.Changed>, SqlError> => {
-  const requests = sql.literal(table(schema))
+  const requests = sql.literal(table)
   return sql<Chore.Changed>`
     with old as materialized (
       select r.id from unnest('{completed, failed}'::text[]) s(status) cross join lateral (

@@ -6,6 +6,7 @@
  */
 import { S3RequestPresigner } from "@aws-sdk/s3-request-presigner"
 import { Hash } from "@smithy/hash-node"
+import * as Redacted from "effect/Redacted"
 import { encodeQuery, type Keys, type Request, type Target } from "./SigV4.ts"
 
 /** Makes the URLs of one target and one access key. */
@@ -13,24 +14,25 @@ export const signer = (target: Target, keys: Keys): ((request: Request) => Promi
   const presigner = new S3RequestPresigner({
     region: target.region,
     credentials: {
-      accessKeyId: keys.accessKeyId,
-      secretAccessKey: keys.secretAccessKey,
-      ...(keys.sessionToken === undefined ? {} : { sessionToken: keys.sessionToken })
+      accessKeyId: Redacted.value(keys.accessKeyId),
+      secretAccessKey: Redacted.value(keys.secretAccessKey),
+      ...(keys.sessionToken === undefined ? {} : { sessionToken: Redacted.value(keys.sessionToken) })
     },
     sha256: Hash.bind(null, "sha256")
   })
 
-  return ({ at, expiresIn, headers, method, path }) => {
-    const names = Object.keys(headers ?? {})
-    return presigner
+  const names = Object.keys(target.headers ?? {})
+
+  return ({ at, expiresIn, method, path, query }) =>
+    presigner
       .presign(
         {
           method,
           protocol: target.protocol,
           hostname: target.host,
           path,
-          query: { ...target.query },
-          headers: { ...headers, host: target.host }
+          query: { ...target.query, ...query },
+          headers: { ...target.headers, host: target.host }
         },
         {
           // A `Date` of a whole second: the SDK would read a number as seconds.
@@ -45,5 +47,4 @@ export const signer = (target: Target, keys: Keys): ((request: Request) => Promi
       .then(
         (signed) => `${target.protocol}//${target.host}${path}?${encodeQuery(signed.query as Record<string, string>)}`
       )
-  }
 }

@@ -4,14 +4,15 @@
  * Pure, and without a request to anyone. A URL costs one hash and one HMAC; everything that does not change with the
  * key is kept from URL to URL.
  */
+import * as Redacted from "effect/Redacted"
 import { createHmac, createSecretKey, hash, type KeyObject } from "node:crypto"
 
-/** An access key as signing needs it, in the clear. */
+/** An access key, as whoever signs with it needs it. */
 export interface Keys {
-  readonly accessKeyId: string
-  readonly secretAccessKey: string
+  readonly accessKeyId: Redacted.Redacted
+  readonly secretAccessKey: Redacted.Redacted
   /** Of temporary credentials. */
-  readonly sessionToken?: string | undefined
+  readonly sessionToken?: Redacted.Redacted | undefined
 }
 
 /** What all URLs of a signer have in common. */
@@ -21,6 +22,8 @@ export interface Target {
   /** The `Host` header of the request to come: in lower case, with its port unless that is the protocol's own. */
   readonly host: string
   readonly region: string
+  /** Headers that the client must send just so. Names in lower case, without `host`. Defaults to none. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   /** Parameters that are signed besides the signature's own; names and values not yet encoded. Defaults to none. */
   readonly query?: Readonly<Record<string, string>> | undefined
 }
@@ -34,27 +37,27 @@ export interface Request {
   readonly at: number
   /** Seconds, from 1 to 604,800 (7 days). */
   readonly expiresIn: number
-  /** Headers that the client must send just so. Names in lower case, without `host`. Defaults to none. */
-  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Parameters of this URL alone, besides the target's. Defaults to none. */
+  readonly query?: Readonly<Record<string, string>> | undefined
 }
 
 /** Makes the URLs of one target and one access key. */
 export const signer = (target: Target, keys: Keys): ((request: Request) => string) => {
-  const hostOnly = signedHeaders(target.host, {})
+  const headers = signedHeaders(target)
   let today: Day | undefined
   let now: Moment | undefined
 
-  return ({ at, expiresIn, headers, method, path }) => {
-    const { lines, names } = headers === undefined ? hostOnly : signedHeaders(target.host, headers)
+  return ({ at, expiresIn, method, path, query }) => {
     const second = Math.floor(at / 1000)
-    if (now === undefined || now.second !== second || now.expiresIn !== expiresIn || now.names !== names) {
+    if (now === undefined || now.second !== second || now.expiresIn !== expiresIn) {
       const date = amzDate(second)
       if (today === undefined || today.date !== date.slice(0, 8)) today = dayOf(target, keys, date.slice(0, 8))
-      now = { second, expiresIn, names, ...momentOf(target, keys, today, date, expiresIn, names) }
+      now = { second, expiresIn, ...momentOf(target, keys, today, date, expiresIn, headers.names) }
     }
-    const canonicalRequest = `${method}\n${path}\n${now.before}${now.after}\n${lines}\n${names}\nUNSIGNED-PAYLOAD`
+    const { after, before } = query === undefined ? now : around(now.parameters, query)
+    const canonicalRequest = `${method}\n${path}\n${before}${after}\n${headers.lines}\n${headers.names}\nUNSIGNED-PAYLOAD`
     const signature = hmac(now.key, now.toSign + hash("sha256", canonicalRequest, "hex")).digest("hex")
-    return `${target.protocol}//${target.host}${path}?${now.before}&X-Amz-Signature=${signature}${now.after}`
+    return `${target.protocol}//${target.host}${path}?${before}&X-Amz-Signature=${signature}${after}`
   }
 }
 
@@ -91,46 +94,51 @@ interface Day {
 const dayOf = ({ region }: Target, keys: Keys, date: string): Day => ({
   date,
   scope: `${date}/${region}/s3/aws4_request`,
-  key: signingKey(keys.secretAccessKey, date, region, "s3")
+  key: signingKey(Redacted.value(keys.secretAccessKey), date, region, "s3")
 })
 
-/** What does not change within a second, as long as lifetime and header names are the same. */
-interface Moment {
+/** What does not change within a second, as long as the lifetime is the same. */
+interface Moment extends Query {
   readonly second: number
   readonly expiresIn: number
-  readonly names: string
   readonly key: KeyObject
-  /** The query before the signature and after it, each in order of names. */
-  readonly before: string
-  readonly after: string
+  readonly parameters: Parameters
   /** The string to sign, up to the hash of the canonical request. */
   readonly toSign: string
 }
 
+/** A query before the signature and after it, each in order of names, and encoded. */
+interface Query {
+  readonly before: string
+  readonly after: string
+}
+
+type Parameters = Readonly<Record<string, string>>
+
 const momentOf = (target: Target, keys: Keys, { key, scope }: Day, date: string, expiresIn: number, names: string) => {
-  const before: Record<string, string> = {
+  const token = keys.sessionToken === undefined ? "" : Redacted.value(keys.sessionToken)
+  const parameters: Parameters = {
+    ...target.query,
     "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-    "X-Amz-Credential": `${keys.accessKeyId}/${scope}`,
+    "X-Amz-Credential": `${Redacted.value(keys.accessKeyId)}/${scope}`,
     "X-Amz-Date": date,
-    "X-Amz-Expires": String(expiresIn)
+    "X-Amz-Expires": String(expiresIn),
+    ...(token === "" ? {} : { "X-Amz-Security-Token": token }),
+    "X-Amz-SignedHeaders": names
   }
-  if (keys.sessionToken !== undefined && keys.sessionToken !== "") before["X-Amz-Security-Token"] = keys.sessionToken
-  const after: Record<string, string> = { "X-Amz-SignedHeaders": names }
-  for (const [name, value] of Object.entries(target.query ?? {})) {
-    if (name < "X-Amz-Signature") before[name] = value
-    else after[name] = value
-  }
-  return {
-    key,
-    before: encodeQuery(before),
-    after: `&${encodeQuery(after)}`,
-    toSign: `AWS4-HMAC-SHA256\n${date}\n${scope}\n`
-  }
+  return { key, parameters, ...around(parameters, {}), toSign: `AWS4-HMAC-SHA256\n${date}\n${scope}\n` }
+}
+
+const around = (parameters: Parameters, more: Parameters): Query => {
+  const all = { ...parameters, ...more }
+  const [before, after]: [Record<string, string>, Record<string, string>] = [{}, {}]
+  for (const [name, value] of Object.entries(all)) (name < "X-Amz-Signature" ? before : after)[name] = value
+  return { before: encodeQuery(before), after: `&${encodeQuery(after)}` }
 }
 
 /** Canonical headers: sorted lines, and the list of their names. */
-const signedHeaders = (host: string, headers: Readonly<Record<string, string>>) => {
-  const all: Record<string, string> = { ...headers, host }
+const signedHeaders = ({ headers, host }: Target) => {
+  const all: Parameters = { ...headers, host }
   const names = Object.keys(all).toSorted()
   const lines = names.map((name) => `${name}:${all[name]!.replace(/[ \t\r\n]+/g, " ").replace(/^ | $/g, "")}\n`)
   return { lines: lines.join(""), names: names.join(";") }

@@ -1,5 +1,5 @@
 /**
- * The key under which a file is stored: `{entity_type}/{entity_id}/{file_id}/original{ext}`.
+ * The key under which a file is stored: `{prefix}{entity_type}/{entity_id}/{file_id}/original{ext}`.
  *
  * A key is always equal to its own percent-encoding, because the browser takes the key out of the URL's path without
  * decoding it: with any character that is encoded there, the key on record would not be the key of the file.
@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import type { FileId } from "./FileId.ts"
 import { shown, UnusableRequest } from "../requests/UnusableRequest.ts"
 
-/** At most 812 of the 1,024 characters that S3 allows; `A-Z a-z 0-9 - . _ ~ /`, and no segment empty, `.` or `..`. */
+/** At most 1,013 of the 1,024 characters that S3 allows; `A-Z a-z 0-9 - . _ ~ /`, and no segment empty, `.` or `..`. */
 export type ObjectKey = string & Brand.Brand<"ObjectKey">
 
 /** What of a request decides where its file is stored; the fields are those of the job's args. */
@@ -20,12 +20,28 @@ export interface Parts {
   readonly file_id: FileId
 }
 
+/** What a destination puts before its keys: `a/b/`, or nothing. At most 200 characters, without the last slash. */
+export type Prefix = string & Brand.Brand<"ObjectKey.Prefix">
+
+/** Reads a prefix, with or without a slash at its end. */
+export const parsePrefix = (text: string): Prefix | undefined => {
+  const segments = text.replace(/\/$/, "").split("/")
+  const usable = segments.every(
+    (segment) => segment !== "" && segment !== "." && segment !== ".." && !unsafe.test(segment)
+  )
+  return usable && text.length <= 201 ? (`${segments.join("/")}/` as Prefix) : undefined
+}
+
+export const noPrefix = "" as Prefix
+
 /** The key of a request's file, or which field makes it impossible. */
-export const make = (parts: Parts): Result.Result<ObjectKey, UnusableRequest> => {
+export const make = (parts: Parts, prefix = noPrefix): Result.Result<ObjectKey, UnusableRequest> => {
   const unusable = check("entity_type", parts.entity_type) ?? check("entity_id", parts.entity_id)
   if (unusable !== undefined) return Result.fail(unusable)
   const { entity_type, entity_id, file_id } = parts
-  return Result.succeed(`${entity_type}/${entity_id}/${file_id}/original${safeExtension(parts.file_name)}` as ObjectKey)
+  return Result.succeed(
+    `${prefix}${entity_type}/${entity_id}/${file_id}/original${safeExtension(parts.file_name)}` as ObjectKey
+  )
 }
 
 /** The longest name that common file systems take, and with them the stores that keep objects as files. */

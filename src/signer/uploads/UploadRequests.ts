@@ -2,7 +2,9 @@
  * The row of `file_upload_requests` that a job is about, and what the job's end writes into it.
  */
 import { quoteIdentifier, type RowEffect } from "../../river/index.ts"
+import type { RequestTable } from "../requests/RequestTable.ts"
 import { isUuid } from "./FileId.ts"
+import { kind } from "./S3Presign.ts"
 
 /** A schema's request table, quoted. */
 export const table = (schema: string): string => `${quoteIdentifier(schema)}.file_upload_requests`
@@ -11,6 +13,14 @@ export const table = (schema: string): string => `${quoteIdentifier(schema)}.fil
 export const requestId = (args: string): string =>
   `case when ${args} ->> 'request_id' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
     then (${args} ->> 'request_id')::uuid end`
+
+export const requests: RequestTable = {
+  asks: "upload",
+  kind,
+  table,
+  requestId,
+  openStatuses: ["pending", "processing", null]
+}
 
 /**
  * A completed request is never written again, whoever redelivers its job. A `failed` one is answered when its job is
