@@ -1,12 +1,9 @@
 /**
- * What the demo's web server answers: the page's files, a small JSON API, and signed downloads.
+ * What the demo's web server answers: the page's files, a small JSON API, and the way to signed downloads.
  */
-import * as Redacted from "effect/Redacted"
 import * as fs from "node:fs"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import * as path from "node:path"
-import * as SigV4 from "../src/signer/s3/SigV4.ts"
-import { s3Credentials } from "../test/support/S3.ts"
 import type { Uploads } from "./Uploads.ts"
 import type { Worker } from "./Worker.ts"
 
@@ -104,39 +101,12 @@ export const routes: ReadonlyArray<
     "GET",
     new RegExp(`^/files/${uuid}$`),
     async ({ id, parts, response, url }) => {
-      const file = await parts.uploads.file(id)
-      if (file === undefined) throw new Refusal(404, "There is no such file.")
-      const location = signedGet(parts.s3.endpoint, file, url.searchParams.has("download"))
+      const location = await parts.uploads.download(id, !url.searchParams.has("download"))
+      if (location === undefined) throw new Refusal(404, "There is no such file.")
       response.writeHead(302, { Location: location, "Cache-Control": "no-store" }).end()
     }
   ]
 ]
-
-const keys = {
-  accessKeyId: Redacted.make(s3Credentials.accessKeyId),
-  secretAccessKey: Redacted.make(s3Credentials.secretAccessKey)
-}
-
-/** A URL that shows the file for a minute, or saves it under its own name. */
-const signedGet = (
-  endpoint: string,
-  file: { readonly file_name: string; readonly s3_bucket: string; readonly s3_original_key: string },
-  download: boolean
-): string => {
-  const { host, protocol } = new URL(endpoint)
-  // Plain ASCII: the form for other characters needs ' and *, which this S3 server encodes wrongly when it verifies.
-  const name = file.file_name
-    .normalize("NFKD")
-    .replace(/\p{M}/gu, "")
-    .replace(/[^\w .-]/gu, "_")
-  const query = {
-    "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD",
-    ...(download && { "response-content-disposition": `attachment; filename="${name}"` })
-  }
-  const sign = SigV4.signer({ protocol, host, region: "us-east-1", query }, keys)
-  const object = SigV4.encodePath(`/${file.s3_bucket}/${file.s3_original_key}`)
-  return sign({ method: "GET", path: object, at: Date.now(), expiresIn: 60 })
-}
 
 /** Read afresh each time: a reload shows what was just edited. */
 const page = ({ parts, response }: Call, file: string, type: string) => {

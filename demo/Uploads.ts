@@ -1,5 +1,5 @@
 /**
- * What a browser asks of PostgreSQL for an upload, call by call as Civic OS's browser makes them through PostgREST.
+ * What a browser asks of PostgreSQL for an upload and a download, call by call as through PostgREST.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import type * as Effect from "effect/Effect"
@@ -31,13 +31,6 @@ export interface Request {
   readonly job: JobRow | null
 }
 
-export interface UploadedFile {
-  readonly file_name: string
-  readonly file_type: string
-  readonly s3_bucket: string
-  readonly s3_original_key: string
-}
-
 export interface Uploads {
   readonly version: () => Promise<string>
   readonly request: (fileName: string, fileType: string) => Promise<string>
@@ -46,8 +39,15 @@ export interface Uploads {
   readonly stored: (requestId: string, fileSize: number, bucket: string) => Promise<boolean>
   /** The newest 50 requests, newest first, each with its file if that was uploaded, and with its job. */
   readonly list: () => Promise<ReadonlyArray<unknown>>
-  readonly file: (fileId: string) => Promise<UploadedFile | undefined>
+  /** A URL that gives the file, to be shown or to be saved; undefined when there is no such file. */
+  readonly download: (fileId: string, inline: boolean) => Promise<string | undefined>
   readonly close: () => Promise<void>
+}
+
+interface Download {
+  readonly status: string
+  readonly url: string | null
+  readonly error: string | null
 }
 
 /** The demo's files all belong to one entity. */
@@ -144,12 +144,22 @@ export const openUploads = (databaseUrl: string): Uploads => {
       return rows.map(({ id, upload }) => ({ ...upload, signedMs: signedMs.get(id) ?? null }))
     },
 
-    file: async (fileId) => {
-      const [row] = await run(
-        (sql) => sql<UploadedFile>`
-          SELECT file_name, file_type, s3_bucket, s3_original_key FROM metadata.files WHERE id = ${fileId}::uuid`
+    download: async (fileId, inline) => {
+      const since = performance.now()
+      const [file] = await run((sql) => sql`SELECT FROM metadata.files WHERE id = ${fileId}::uuid`)
+      if (file === undefined) return undefined
+      const [request] = await run(
+        (sql) => sql<{ readonly id: string }>`SELECT public.request_download_url(${fileId}::uuid, ${inline}) AS id`
       )
-      return row
+      while (performance.now() - since < 15_000) {
+        const [answer] = await run(
+          (sql) => sql<Download>`SELECT status, url, error FROM public.get_download_url(${request!.id}::uuid)`
+        )
+        if (answer?.url) return answer.url
+        if (answer?.status === "failed") throw new Error(answer.error ?? "the request failed")
+        await new Promise((resolve) => setTimeout(resolve, performance.now() - since < 250 ? 1 : 25))
+      }
+      throw new Error("no worker has answered within 15 seconds")
     },
 
     close: () => runtime.dispose()

@@ -21,14 +21,14 @@ export interface Worker {
   readonly stop: () => Promise<void>
 }
 
-/** `s3-signer migrate up`; answers with what it printed. */
+/** `s3-signer migrate up`, with the opt-in tables of downloads; answers with what it printed. */
 export const migrate = async (settings: Settings): Promise<string> => {
-  const child = start(["migrate", "up"], settings)
+  const child = start(["migrate", "up", "--to", "s3_signer:1"], settings)
   let said = ""
   child.stdout?.on("data", (chunk) => (said += chunk))
   child.stderr?.on("data", (chunk) => (said += chunk))
   const [code] = await once(child, "close")
-  if (code !== 0) throw new Error(`s3-signer migrate up ended with status ${code}:\n${said.trim()}`)
+  if (code !== 0) throw new Error(`s3-signer migrate ended with status ${code}:\n${said.trim()}`)
   return said.trim()
 }
 
