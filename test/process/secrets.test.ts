@@ -4,6 +4,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
+import { randomUUID } from "node:crypto"
+import * as Migrate from "../../src/Migrate.ts"
 import { TestDatabase } from "../support/Database.ts"
 import { startOtlpReceiver } from "../support/OtlpReceiver.ts"
 import { type Settings, startWorker, until } from "../support/WorkerProcess.ts"
@@ -36,14 +38,16 @@ const readable = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* sql<{ readonly text: string }>`
     SELECT j::text AS text FROM metadata.river_job j
-    UNION ALL SELECT concat_ws(' ', r.error_message, r.s3_key, r.status) FROM metadata.file_upload_requests r`
+    UNION ALL SELECT concat_ws(' ', r.error_message, r.s3_key, r.status) FROM metadata.file_upload_requests r
+    UNION ALL SELECT (to_jsonb(d) - 'answers')::text FROM metadata.file_download_requests d`
   return rows.map(({ text }) => text).join("\n")
 })
 
 const urls = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const rows = yield* sql<{ readonly url: string }>`
-    SELECT presigned_url AS url FROM metadata.file_upload_requests WHERE presigned_url IS NOT NULL`
+    SELECT presigned_url AS url FROM metadata.file_upload_requests WHERE presigned_url IS NOT NULL
+    UNION ALL SELECT answer ->> 'url' FROM metadata.file_download_requests, jsonb_array_elements(answers) answer`
   return rows.map(({ url }) => url)
 })
 
@@ -72,6 +76,19 @@ const refuseSome = Effect.gen(function* () {
     RAISE EXCEPTION 'refused: %', NEW.presigned_url USING DETAIL = NEW.presigned_url, HINT = NEW.presigned_url; END $$`
   yield* sql`CREATE TRIGGER refuse BEFORE UPDATE ON metadata.file_upload_requests FOR EACH ROW
     WHEN (NEW.entity_type = 'raised' AND NEW.presigned_url IS NOT NULL) EXECUTE FUNCTION public.refuse()`
+  yield* sql`CREATE FUNCTION public.refuse_download() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'refused answers: %', NEW.answers USING DETAIL = NEW.answers; END $$`
+  yield* sql`CREATE TRIGGER refuse BEFORE UPDATE ON metadata.file_download_requests FOR EACH ROW
+    WHEN (NEW.inline AND NEW.answers IS NOT NULL) EXECUTE FUNCTION public.refuse_download()`
+})
+
+/** Records a file and asks for it, to be shown or to be saved. */
+const requestDownload = Effect.fnUntraced(function* (inline: boolean) {
+  const sql = yield* SqlClient.SqlClient
+  const id = randomUUID()
+  yield* sql`SELECT public.create_file_record(${id}::uuid, 'a', '1', 'a.png', 'image/png', 1::bigint, 'civic-os-files',
+    ${`a/1/${id}/original.png`})`
+  yield* sql`SELECT public.request_download_url(${id}::uuid, ${inline})`
 })
 
 const leavesNoTrace = Effect.fnUntraced(function* (settings: Settings) {
@@ -81,6 +98,7 @@ const leavesNoTrace = Effect.fnUntraced(function* (settings: Settings) {
     (receiver) => Effect.promise(receiver.stop)
   )
   const role = yield* owner
+  yield* Migrate.up({ schema: "metadata", to: { line: "s3_signer", version: 1 } })
   yield* refuseSome
   const all: Settings = {
     ...canaries,
@@ -96,6 +114,7 @@ const leavesNoTrace = Effect.fnUntraced(function* (settings: Settings) {
   yield* insertRequests(1000)
   for (const entity_type of ["checked", "raised", ".."]) yield* requestUpload({ entity_type })
   yield* insertJob('{"request_id": "none", "secret": "of the request"}')
+  for (const inline of [false, true]) yield* requestDownload(inline)
   for (let round = 0; round < 3; round++) {
     yield* Effect.sleep("200 millis")
     yield* sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'worker'`
@@ -103,7 +122,9 @@ const leavesNoTrace = Effect.fnUntraced(function* (settings: Settings) {
   yield* completed(1000)
   yield* answered(yield* requestUpload())
   yield* until(countRequests, ({ failed }) => failed === 1)
-  yield* until(readable, (text) => text.includes("violates check constraint") && text.includes("refused: "))
+  yield* until(readable, (text) =>
+    ["violates check constraint", "refused: ", "refused answers: "].every((said) => text.includes(said))
+  )
   yield* locked.line(/password authentication failed/)
   yield* deaf.line(/^not listening/)
   yield* until(
@@ -114,7 +135,7 @@ const leavesNoTrace = Effect.fnUntraced(function* (settings: Settings) {
   for (const each of workers) assert.deepEqual(yield* each.stop, { status: 0, signal: null })
 
   const answers = yield* urls
-  assert.isAtLeast(answers.length, 1001)
+  assert.isAtLeast(answers.length, 1002)
   const places = [
     ...workers.map((each) => ["output", each.output()] as const),
     ["columns", yield* readable] as const,
