@@ -43,6 +43,7 @@ const usable = (name: string): string => (visible.test(name) ? shortened(name.tr
 
 /** The longest name that common file systems take, in bytes of UTF-8. */
 const longest = 255
+/** What is longer is a part of the name that has a dot in it. */
 const longestExtension = 32
 
 /** Ends a name that is too long after the last character that has room, and puts its extension behind that. */

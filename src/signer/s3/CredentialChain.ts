@@ -8,7 +8,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as fs from "node:fs"
+import * as fs from "node:fs/promises"
 import type * as AccessKey from "./AccessKey.ts"
 import { faultOf } from "./CredentialFault.ts"
 import { interruptible } from "./Interruptible.ts"
@@ -87,7 +87,7 @@ const profileFiles = (region: string): Source =>
     const profiles = yield* interruptible(() => parseKnownFiles({ ignoreCache: true }))
     const profile = profiles[name]
     if (profile === undefined || !Object.keys(profile).some((key) => saysWhere.test(key))) {
-      return yield* new NotSetUp({ note: [`no credentials in profile "${name}"`, ...unreadable()].join(", ") })
+      return yield* new NotSetUp({ note: [`no credentials in profile "${name}"`, ...(yield* unreadable)].join(", ") })
     }
     if (asksForCode(profiles, name)) {
       return yield* new LookFailed({
@@ -95,7 +95,7 @@ const profileFiles = (region: string): Source =>
       })
     }
     const { fromIni } = yield* loaded(import("@aws-sdk/credential-provider-ini"))
-    const found = yield* interruptible(() => fromIni({ ...quiet, ...calling(region), ignoreCache: true })())
+    const found = yield* interruptible(() => fromIni({ ...quiet, ...once, ...calling(region), ignoreCache: true })())
     return { ...found, ...describe(name, found) }
   }).pipe(named(() => `profile "${profileName()}"`, farAway))
 
@@ -105,13 +105,20 @@ const profileName = (): string => process.env["AWS_PROFILE"] || "default"
 const saysWhere =
   /^(aws_access_key_id|aws_secret_access_key|role_arn|credential_source|credential_process|web_identity_token_file|login_session|sso_\w+)$/
 
-/** Files that the environment names and that are not there for us: the SDK takes them for empty. */
-const unreadable = () =>
-  ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"].flatMap((variable) => {
-    const file = process.env[variable]
-    if (file === undefined || file === "" || file.startsWith("~/")) return []
-    return fs.statSync(file, { throwIfNoEntry: false }) === undefined ? [`${variable} names no file`] : []
+/** Files that the environment names and that we cannot read: the SDK takes them for empty. */
+const unreadable: Effect.Effect<ReadonlyArray<string>> = Effect.suspend(() => {
+  const named = ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"].flatMap((variable) => {
+    const file = process.env[variable] || "~/"
+    return file.startsWith("~/") ? [] : [{ variable, file }]
   })
+  const notes = Effect.forEach(named, ({ file, variable }) =>
+    Effect.tryPromise({ try: () => fs.access(file, fs.constants.R_OK), catch: faultOf }).pipe(
+      Effect.as([]),
+      Effect.catch((fault) => Effect.succeed([`${variable}: ${fault}`]))
+    )
+  )
+  return Effect.map(notes, (notes) => notes.flat())
+})
 
 /** The SDK fails, too, but leaves behind a promise whose rejection ends the process when the source profile is wrong. */
 const asksForCode = (
@@ -159,8 +166,7 @@ const container: Source = Effect.gen(function* () {
     return yield* new NotSetUp({ note: "no container endpoint" })
   }
   const { fromHttp } = yield* loaded(import("@aws-sdk/credential-provider-http"))
-  // Its own timeout only writes to standard error; a failed look is tried again as a whole.
-  const found = yield* interruptible(() => fromHttp({ ...quiet, timeout: 0, maxRetries: 0 })())
+  const found = yield* interruptible(() => fromHttp({ ...quiet, ...once })())
   return { ...found, source: "container endpoint", kind: "service" as const }
 }).pipe(named(() => "container endpoint", nearby))
 
@@ -185,6 +191,9 @@ const loaded = <A>(module: Promise<A>): Effect.Effect<A, unknown> =>
 /** The SDK warns on standard error unless it is given a logger; what it logs may hold secrets. */
 const quiet = { logger: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} } }
 
+/** A look that failed is tried again as a whole; and the SDK's timeout only writes to standard error. */
+const once = { timeout: 0, maxRetries: 0 }
+
 /** How the SDK calls AWS's token service and single sign-on: without these it waits for ever. */
 const calling = (region: string) => ({
   parentClientConfig: {
@@ -193,7 +202,9 @@ const calling = (region: string) => ({
       connectionTimeout: 3000,
       requestTimeout: 5000,
       throwOnRequestTimeout: true,
-      socketTimeout: 5000
+      socketTimeout: 5000,
+      httpAgent: { keepAlive: false },
+      httpsAgent: { keepAlive: false }
     }
   }
 })

@@ -26,7 +26,7 @@ const sentences: ReadonlyArray<readonly [sentence: RegExp, words: string]> = [
   [/^Detected a cycle/, "source profiles name each other in a circle"],
   [/^Unsupported credential source/, "credential_source is not EcsContainer, Ec2InstanceMetadata or Environment"],
   [/^Unable to find environment variable credentials/, "no keys in the environment"],
-  [/^The SSO session associated with this profile/, "the single sign-on session has ended, log in anew"],
+  [/^The SSO session |^Token is expired| in SSO Token|re-authenticate using aws login/, "nobody is signed in any more"],
   [/^HTTP credential provider response not of the required format/, "the answer lacks fields"],
   [/^Invalid response (received )?from /, "the answer lacks fields"],
   [/^TimeoutError from instance metadata service/, "no answer"],
@@ -63,14 +63,16 @@ const partsOf = (fault: Fault): ReadonlyArray<string> => {
   // The SDK writes some errors into the message of another: "Error: connect ECONNREFUSED 127.0.0.1:80".
   const inside = /^(\w*Error)(?: \[(\w+)\])?(?::|$)/.exec(message)
   const errno = inside === null ? null : /\bE[A-Z]{4,20}\b/.exec(message)
+  const codes = [code, inside?.[2], errno?.[0]].filter(isCode)
+  const names = [name, inside?.[1], fault.Code].filter(isName)
   const status =
     fault.$metadata?.httpStatusCode ?? fault.statusCode ?? /^Server responded with status: (\d+)$/.exec(message)?.[1]
   return [
-    ...[name, inside?.[1], fault.Code].filter(isName).map((name) => notUnderstood(name, fault)),
-    ...[code, inside?.[2], errno?.[0]]
-      .filter(isCode)
-      .map((code) => (syscall === "open" ? `token file: ${code}` : code)),
-    ...(status !== undefined && /^[1-5]\d\d$/.test(String(status)) ? [`HTTP ${String(status)}`] : [])
+    ...names.filter((name) => !isOfJavaScript(name)),
+    ...codes.map((code) => (syscall === "open" ? `token file: ${code}` : code)),
+    ...(/^[345]\d\d$/.test(String(status)) ? [`HTTP ${String(status)}`] : []),
+    // What JSON, XML or a time that cannot be read comes to.
+    ...(codes.length === 0 && (names.some(isOfJavaScript) || status === 200) ? ["an answer that makes no sense"] : [])
   ]
 }
 
@@ -79,12 +81,10 @@ const isName = (name: unknown): name is string =>
   typeof name === "string" && /^[A-Z][A-Za-z]{2,59}$/.test(name) && !nameless.has(name)
 
 /** Names that say nothing. */
-const nameless = new Set(["Error", "AggregateError", "CredentialsProviderError", "ProviderError"])
+const nameless = new Set(["Error", "AggregateError", "CredentialsProviderError", "ProviderError", "Unknown"])
+
+const isOfJavaScript = (name: string): boolean => /^(Syntax|Type|Range)Error$/.test(name)
 
 /** `ENOTFOUND`, `ERR_INVALID_URL`, `CERT_HAS_EXPIRED`. */
 const isCode = (code: unknown): code is string =>
   typeof code === "string" && /^E[A-Z]{2,20}$|^[A-Z]+(_[A-Z\d]+)+$/.test(code)
-
-/** What JavaScript calls it when JSON, XML or a time cannot be read. */
-const notUnderstood = (name: string, { code }: Fault): string =>
-  code === undefined && /^(Syntax|Type|Range)Error$/.test(name) ? `an answer that makes no sense (${name})` : name

@@ -36,7 +36,10 @@ export interface Terms {
   readonly storageClass: string | undefined
 }
 
-/** S3 takes encryption from headers only, so a KMS key always binds the client; a storage class it takes from the query. */
+/**
+ * S3 takes encryption from headers only, so a KMS key always binds the client. A storage class stands in the query, which
+ * asks nothing of browsers; some stores leave it unheeded there (the README of the signer says which).
+ */
 export const of = ({ acl, aclForm, kmsKey, storageClass }: Terms): UploadTerms => {
   const cannedAcl = acl === undefined ? {} : { "x-amz-acl": acl }
   return {
