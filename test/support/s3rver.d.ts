@@ -15,3 +15,17 @@ declare module "@20minutes/s3rver" {
     run(): Promise<AddressInfo>
   }
 }
+
+declare module "@20minutes/s3rver/lib/signature/v4.js" {
+  interface CanonicalRequest {
+    /** In order of names; names and values encoded. */
+    readonly querystring: string
+  }
+
+  /** The server calls its functions through this object. */
+  const v4: {
+    /** What the signature is computed over. `request` has more than this. */
+    getStringToSign: (request: CanonicalRequest, signature: unknown) => string
+  }
+  export default v4
+}
