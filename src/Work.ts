@@ -34,7 +34,13 @@ const layers = (settings: Settings.Settings, telemetry: Telemetry.Telemetry) => 
       TableCheck.layer({ schema: settings.river.schema, requestRetention: settings.requestRetention !== undefined })
     ),
     Layer.provide(Presigner.layer({ ...settings.s3, downloadLifetime: settings.s3.downloadUrlLifetime })),
-    Layer.provide(Credentials.layer(settings.s3.keys)),
+    Layer.provide(
+      Credentials.layer(settings.s3.keys, {
+        minimumLifetime: settings.s3.minUrlLifetime,
+        region: settings.s3.destinations.standard.region,
+        onFound: redaction.learn
+      })
+    ),
     Layer.provide(Database.layer),
     Layer.provide(Pool.layer(settings.database)),
     Layer.provide(Telemetry.layer(telemetry, redaction)),

@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { ClientConfig, Database } from "../../../src/river/index.ts"
 import * as Closer from "../../../src/signer/requests/Closer.ts"
+import * as UploadRequests from "../../../src/signer/uploads/UploadRequests.ts"
 import { TestDatabase } from "../../support/Database.ts"
 import { beginElsewhere } from "../support.ts"
 import { Attempts } from "./Attempts.ts"
@@ -136,6 +137,10 @@ const closer = Effect.fnUntraced(function* (queue: string) {
   )
   const pool = PgClient.layer({ url: Redacted.make(Recorder.urlOf(url, "closer")), maxConnections: 1 })
   yield* Layer.build(
-    Closer.layer.pipe(Layer.provide([config, Database.layer]), Layer.provide(pool), Layer.provide(Logger.layer([])))
+    Closer.layer([UploadRequests.requests]).pipe(
+      Layer.provide([config, Database.layer]),
+      Layer.provide(pool),
+      Layer.provide(Logger.layer([]))
+    )
   )
 })
