@@ -92,9 +92,7 @@ const check = Effect.fnUntraced(function* ({ requestRetention, schema }: TableCh
   `).pipe(Effect.mapError((fault) => new UnfitDatabase({ message: `the database cannot be used: ${describe(fault)}` })))
   const lines = found === undefined ? [] : findings(schema, found)
   if (lines.length > 0) return yield* new UnfitDatabase({ message: lines.join("\n") })
-  return TableCheck.of({
-    downloads: found?.tables.some(({ exists, name }) => name === optional && exists) === true
-  })
+  return { downloads: found?.tables.some(({ exists, name }) => name === optional && exists) ?? false }
 })
 
 /** What is wrong, a line each; a privilege that is missing comes with the statement that grants it. */

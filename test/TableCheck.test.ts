@@ -1,23 +1,33 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as SqlClient from "effect/sql/SqlClient"
 import { Database } from "../src/river/index.ts"
-import * as TableCheck from "../src/TableCheck.ts"
+import * as Migrate from "../src/Migrate.ts"
+import { TableCheck, type TableCheckOptions } from "../src/TableCheck.ts"
 import { onDatabase, role } from "./process/support.ts"
 import { TestDatabase } from "./support/Database.ts"
 
-/** What a role finds wrong; nothing when it may work. */
-const check = (url: string, options: Partial<TableCheck.TableCheckOptions> = {}) =>
-  Layer.build(TableCheck.layer({ schema: "metadata", requestRetention: false, ...options })).pipe(
+const look = (url: string, options: Partial<TableCheckOptions> = {}) =>
+  Effect.map(
+    Layer.build(TableCheck.layer({ schema: "metadata", requestRetention: false, ...options })),
+    Context.get(TableCheck)
+  ).pipe(
     Effect.provide(Database.layer.pipe(Layer.provide(PgClient.layer({ url: Redacted.make(url), maxConnections: 1 }))), {
       local: true
     }),
-    Effect.scoped,
-    Effect.match({ onFailure: ({ message }) => message.split("\n"), onSuccess: () => [] })
+    Effect.scoped
   )
+
+/** What a role finds wrong; nothing when it may work. */
+const check = (url: string, options: Partial<TableCheckOptions> = {}) =>
+  Effect.match(look(url, options), { onFailure: ({ message }) => message.split("\n"), onSuccess: () => [] })
+
+/** Makes the table of download requests, which is there only for those who ask for it. */
+const makeDownloads = Migrate.up({ schema: "metadata", to: { line: "s3_signer", version: 1 } })
 
 /** What a role needs to work without a retention of requests, and no more. */
 const needed = [
@@ -142,6 +152,67 @@ describe("TableCheck", () => {
         assert.deepEqual(yield* check(owner), [])
         yield* run(`ALTER ROLE ${name} BYPASSRLS`)
         assert.deepEqual(yield* check(url), [])
+      })
+    )
+  )
+
+  it.live("tells whether there are downloads, and says nothing when there are none", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase
+
+        assert.deepEqual(yield* look(url), { downloads: false })
+        yield* makeDownloads
+        assert.deepEqual(yield* look(url), { downloads: true })
+        yield* run(
+          "ALTER TABLE metadata.file_download_requests RENAME TO requests",
+          "CREATE VIEW metadata.file_download_requests AS SELECT * FROM metadata.requests"
+        )
+        assert.deepEqual(yield* look(url), { downloads: false })
+      })
+    )
+  )
+
+  it.live("takes a partitioned table of downloads for one", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase
+        yield* makeDownloads
+        yield* run(
+          "ALTER TABLE metadata.file_download_requests RENAME TO requests",
+          "CREATE TABLE metadata.file_download_requests (LIKE metadata.requests) PARTITION BY HASH (id)"
+        )
+
+        assert.deepEqual(yield* look(url), { downloads: true })
+      })
+    )
+  )
+
+  it.live("wants of the downloads' table what it wants of the uploads', once it is there", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { name, url } = yield* role((name) => needed.map((grant) => `GRANT ${grant} TO ${name}`))
+        const table = '"metadata".file_download_requests'
+        const lacking = (privileges: string) =>
+          `the database role "${name}" lacks ${privileges.replace(", ", " and ")} on ${table}: ` +
+          `GRANT ${privileges} ON ${table} TO "${name}"`
+        assert.deepEqual(yield* look(url, { requestRetention: false }), { downloads: false })
+        yield* makeDownloads
+
+        assert.deepEqual(yield* check(url), [lacking("SELECT, UPDATE")])
+        yield* run(`GRANT SELECT, UPDATE ON ${table} TO ${name}`)
+        assert.deepEqual(yield* look(url), { downloads: true })
+        yield* run(`GRANT DELETE ON metadata.file_upload_requests TO ${name}`)
+        assert.deepEqual(yield* check(url, { requestRetention: true }), [lacking("DELETE")])
+        yield* run(`ALTER TABLE ${table} ENABLE ROW LEVEL SECURITY`)
+        const [guarded] = yield* check(url)
+        assert.match(guarded!, /^row-level security applies to .* on "metadata"\.file_download_requests, /)
+        yield* run(
+          `ALTER TABLE ${table} DISABLE ROW LEVEL SECURITY`,
+          `ALTER TABLE ${table} RENAME COLUMN answers TO replies`
+        )
+        const [old] = yield* check(url)
+        assert.match(old!, /^"metadata"\.file_download_requests is of a version that is too old: .* s3_signer:1 on$/)
       })
     )
   )

@@ -13,6 +13,7 @@ import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { ClientConfig } from "./ClientConfig.ts"
@@ -26,7 +27,6 @@ import { recordSettled } from "./Spans.ts"
 import { tables } from "./sql/river_job.ts"
 import { describe, severity, type SqlFault } from "./SqlFault.ts"
 import { Unsettled } from "./Unsettled.ts"
-import { textOf } from "./Worker.ts"
 
 /** Statements in flight: a second one hides the first one's commit. */
 const lanes = 2
@@ -53,8 +53,9 @@ export class Completer extends Context.Service<
     /** Takes an outcome to be settled. It never waits and never fails. */
     readonly offer: (settlement: Settlement) => void
     /**
-     * Waits until fewer than `limit` outcomes wait to be written and none has waited for over a second. Those whose row
-     * somebody else holds count apart: a few forgotten locks must not stop everybody.
+     * Waits until fewer than `limit` outcomes wait to be written and none has waited for over a second. One with a large
+     * result counts for several. Those whose row somebody else holds count apart: a few forgotten locks must not stop
+     * everybody.
      */
     readonly room: (limit: number) => Effect.Effect<void>
     /** The jobs whose outcomes are not settled yet. */
@@ -218,14 +219,11 @@ export class Completer extends Context.Service<
 const ofJob = ({ job }: Settlement) => ({ job: String(job.id), kind: job.kind, attempt: job.attempt })
 
 /** What the database says, without the result that it may quote: a result may hold a secret, if it is a result at all. */
-const unquoted = (outcome: Outcome.Outcome, said: string): string => {
-  if (outcome._tag !== "Completed") return said
-  const { result } = outcome
-  return Object.keys(result).reduce((text, column) => {
-    const value = textOf(result, column)
-    return value.length > 3 ? text.replaceAll(value, `<${column}>`) : text
+const unquoted = (outcome: Outcome.Outcome, said: string): string =>
+  Object.entries<unknown>(outcome._tag === "Completed" ? { ...outcome.result } : {}).reduce((text, [column, value]) => {
+    const secret: unknown = Redacted.isRedacted(value) ? Redacted.value(value) : value
+    return typeof secret === "string" && secret.length > 3 ? text.replaceAll(secret, `<${column}>`) : text
   }, said)
-}
 
 const givenBack = (settlement: Settlement): Settlement => ({
   ...settlement,

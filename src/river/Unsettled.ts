@@ -127,12 +127,16 @@ export class Unsettled {
 
 type Change = (settlement: Settlement) => Settlement
 
-/** Characters of the result that is to be written, if it is one. */
+/** Characters of the result that is to be written. One that breaks its types has none: its statement refuses it. */
 const lengthOf = ({ outcome }: Settlement): number => {
   if (outcome._tag !== "Completed") return 0
   let length = 0
-  for (const column in outcome.result) length += textOf(outcome.result, column).length
-  return length
+  try {
+    for (const column in outcome.result) length += textOf(outcome.result, column).length
+  } catch {
+    return 0
+  }
+  return Number.isFinite(length) ? length : 0
 }
 
 const weightOf = (length: number): number => 1 + Math.floor(length / weighty)

@@ -18,45 +18,62 @@ export interface OfKind {
 /**
  * The statements of such a chore: in a pass `look` comes first, then those of each kind that it found.
  *
- * A kind whose statement fails is over for now, so that it holds up no other: a pass that it ended is followed by one
- * for the rest. A batch that the database refuses is not over, it comes again with less in it.
+ * A kind whose statement fails holds up no other: the pass is over, and the next one does the rest before it looks again.
+ * But a batch that the database refuses comes again, with less in it.
  */
 export const kindByKind = (
   look: Effect.Effect<ReadonlyArray<{ readonly kind: string }>, SqlError>,
   kinds: ReadonlyArray<OfKind>
 ): Pick<Chore, "alone" | "batch"> => {
-  let found: ReadonlyArray<{ readonly of: OfKind; readonly changed: number }> = []
+  let toDo: ToDo = { found: [], thenLook: true }
 
   const find = Effect.map(look, (rows) => {
-    found = kinds.filter(({ kind }) => rows.some((row) => row.kind === kind)).map((of) => ({ of, changed: 0 }))
+    const found = kinds.filter(({ kind }) => rows.some((row) => row.kind === kind))
+    toDo = { found: found.map((of) => ({ of, changed: 0 })), thenLook: false }
     return [{ count: 0, more: found.length > 0 }]
   })
 
-  const goOn = (statement: (of: OfKind) => OfKind["alone"], limit: number) =>
+  const goOn = (
+    statement: (of: OfKind) => Effect.Effect<ReadonlyArray<Changed>, SqlError>,
+    limit: number,
+    comesAgain: (fault: SqlError) => boolean
+  ) =>
     Effect.suspend(() => {
-      const [first, ...others] = found
+      const before = toDo
+      const [first, ...others] = before.found
       if (first === undefined) return find
-      found = others
-      return Effect.flatMap(statement(first.of), ([row = { count: 0 }]) => {
-        const { count, more = count >= limit } = row
-        const changed = first.changed + count
-        if (more) {
-          found = [{ of: first.of, changed }, ...others]
-          return Effect.succeed([{ count, more }])
-        }
-        const afterwards = changed > 0 ? first.of.afterwards(changed) : Effect.void
-        return Effect.as(afterwards, [{ count, more: others.length > 0 }])
-      })
-    })
-
-  const batch = (limit: number) =>
-    Effect.suspend(() => {
-      const before = found
-      return Effect.tapError(
-        goOn(({ batch }) => batch(limit), limit),
-        (fault) => Effect.sync(() => (found = severity(fault) === "data" ? before : found))
+      // As it stays when the statement fails.
+      toDo = { found: others, thenLook: true }
+      return statement(first.of).pipe(
+        Effect.tapError((fault) => Effect.sync(() => (toDo = comesAgain(fault) ? before : toDo))),
+        Effect.flatMap(([row = { count: 0 }]) => {
+          const { count, more = count >= limit } = row
+          const changed = first.changed + count
+          toDo = { ...before, found: more ? [{ of: first.of, changed }, ...others] : others }
+          const afterwards = !more && changed > 0 ? first.of.afterwards(changed) : Effect.void
+          return Effect.as(afterwards, [{ count, more: more || others.length > 0 || before.thenLook }])
+        })
       )
     })
 
-  return { batch, alone: goOn(({ alone }) => alone, 1) }
+  return {
+    batch: (limit) =>
+      goOn(
+        ({ batch }) => batch(limit),
+        limit,
+        (fault) => severity(fault) === "data"
+      ),
+    alone: goOn(
+      ({ alone }) => alone,
+      1,
+      () => false
+    )
+  }
+}
+
+/** What is left of a pass. */
+interface ToDo {
+  readonly found: ReadonlyArray<{ readonly of: OfKind; readonly changed: number }>
+  /** Whether a pass before was cut short, so that this one has yet to look. */
+  readonly thenLook: boolean
 }

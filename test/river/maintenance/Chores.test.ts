@@ -156,4 +156,60 @@ layer(riverDatabase, { excludeTestServices: true })("a client's chores", (it) =>
       assert.strictEqual(payloads[1], "the end")
     })
   )
+
+  it.effect("[97] bring back what was lost and put off of each kind, and say of which", () =>
+    Effect.gen(function* () {
+      const kinds = [itemWorker(), itemWorker(), worker(() => done)]
+      const ids = yield* Effect.forEach(kinds, (kind, i) =>
+        Effect.all([insertJobs(kind, i + 1, { ...lost, max_attempts: 2 }), insertJob(kind, { state: "retryable" })])
+      )
+
+      const client = yield* startClient(kinds, { fetchPollInterval: Duration.minutes(1) })
+
+      yield* until(
+        getJobs(ids.flat(2)),
+        (jobs) => jobs.every(({ state }) => ["completed", "cancelled"].includes(state)),
+        "8 seconds"
+      )
+      assert.sameMembers(
+        client.logged(/^rescued/),
+        kinds.map(({ kind }, i) => `rescued ${i + 1} jobs of kind ${kind} from lost attempts`)
+      )
+    })
+  )
+
+  it.effect("cost as many statements for many kinds as for one, while there is nothing to do", () =>
+    Effect.gen(function* () {
+      const kinds = Array.from({ length: 5 }, () => itemWorker())
+      const client = yield* startClient(kinds, { fetchPollInterval: Duration.minutes(1) })
+
+      yield* Effect.sleep("5200 millis")
+
+      const count = (name: string) => client.events.filter((event) => event === name).length
+      assert.isAtLeast(count("rescue"), 2)
+      assert.isAtMost(count("rescue"), 3)
+      assert.isAtLeast(count("schedule"), 1)
+      assert.isAtMost(count("schedule"), 2)
+    })
+  )
+
+  it.effect("go on with the other kinds while the database refuses all that they do for one", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE FUNCTION app.refuse_job() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'this job is not to be written'; END $$`
+      const [refused, kind] = [itemWorker(), itemWorker()]
+      const poison = yield* insertItem(refused, lost)
+      yield* sql.unsafe(`CREATE TRIGGER refuse BEFORE UPDATE ON metadata.river_job FOR EACH ROW
+        WHEN (OLD.id = ${poison.job}) EXECUTE FUNCTION app.refuse_job()`)
+
+      const client = yield* startClient([refused, kind])
+      for (let i = 0; i < 2; i++) yield* jobIn("completed", (yield* insertItem(kind, lost)).job, "8 seconds")
+
+      assert.deepInclude(yield* getJob(poison.job), { state: "running" })
+      const told = client.logged(/^could not rescue lost jobs: /)
+      assert.lengthOf(told, 1)
+      assert.include(told[0], "this job is not to be written")
+    })
+  )
 })

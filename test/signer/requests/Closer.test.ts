@@ -10,11 +10,12 @@ import { countRequests, getAnswer, insertRequests, onDatabase, requestUpload } f
 import { beginElsewhere } from "../../river/support.ts"
 import { afterPasses } from "../../support/afterPasses.ts"
 import { until } from "../../support/until.ts"
+import { uploads } from "./support.ts"
 
 /** A closer, whose passes are done one by one; a pass answers with the batches that it took. */
 const makeCloser = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const batch = Closer.batches(sql, { queue: "s3_signer", schema: "metadata" })
+  const batch = Closer.batches(sql, uploads, { queue: "s3_signer", schema: "metadata" })
   const next = Effect.suspend(() => batch(1000, 0))
   const counts: Effect.Effect<ReadonlyArray<number>, unknown> = Effect.flatMap(next, ([changed]) => {
     const { count, more = count >= 1000 }: Chore.Changed = changed!
@@ -157,7 +158,7 @@ describe("the closer", () => {
           WHEN (OLD.entity_id IN ('1', '600', '601', '1200')) EXECUTE FUNCTION public.refuse()`
 
         yield* Layer.build(
-          Closer.layer.pipe(
+          Closer.layer([uploads]).pipe(
             Layer.provide(Layer.succeed(ClientConfig, { queue: "s3_signer", schema: "metadata" } as never)),
             Layer.provide(Database.layer),
             Layer.provide(Logger.layer([logger]))

@@ -5,10 +5,11 @@ import { beginning, type RequestClose, requestClose } from "../../../src/signer/
 import { getAnswer, insertJob, insertRequests, isForPeople, onDatabase, requestUpload } from "../../process/support.ts"
 import { beginElsewhere } from "../../river/support.ts"
 import { planCacheModes, planOf } from "../../support/plans.ts"
+import { uploads } from "./support.ts"
 
 const close = Effect.fnUntraced(function* (options: Partial<RequestClose> = {}) {
   const sql = yield* SqlClient.SqlClient
-  const statement = requestClose(sql, { queue: "s3_signer", schema: "metadata" })
+  const statement = requestClose(sql, uploads, { queue: "s3_signer", schema: "metadata" })
   const [closed] = yield* statement({ from: beginning, limit: 1000, mostAlive: 50_000, skip: 0, ...options })
   return closed!.count
 })
@@ -294,7 +295,7 @@ describe("requestClose", () => {
         yield* run("UPDATE metadata.river_job SET state = 'completed', finalized_at = now()")
         yield* sql`VACUUM ANALYZE metadata.file_upload_requests`
         yield* sql`VACUUM ANALYZE metadata.river_job`
-        const statement = requestClose(sql, { queue: "s3_signer", schema: "metadata" })
+        const statement = requestClose(sql, uploads, { queue: "s3_signer", schema: "metadata" })
 
         for (const from of [beginning, { finalized_at: "2026-08-07T09:30:00Z", id: "5" }]) {
           for (const mode of planCacheModes) {

@@ -10,12 +10,14 @@ import { countRequests, insertRequests, onDatabase } from "../../process/support
 import { beginElsewhere } from "../../river/support.ts"
 import { afterPasses } from "../../support/afterPasses.ts"
 import { planCacheModes, planOf } from "../../support/plans.ts"
+import { uploads } from "./support.ts"
 
-const options = { limit: 1000, retention: Duration.hours(1), schema: "metadata", skip: 0 }
+const options = { limit: 1000, retention: Duration.hours(1), skip: 0 }
+const table = uploads.table("metadata")
 
 const deleteBefore = Effect.fnUntraced(function* (some: Partial<RequestRetention.RequestDeleteBefore> = {}) {
   const sql = yield* SqlClient.SqlClient
-  const [changed] = yield* RequestRetention.requestDeleteBefore(sql, { ...options, ...some })
+  const [changed] = yield* RequestRetention.requestDeleteBefore(sql, table, { ...options, ...some })
   return changed!.count
 })
 
@@ -32,7 +34,7 @@ const insert = Effect.fnUntraced(function* (count: number, status: string | null
 
 const start = (retention: Duration.Duration | undefined) =>
   Layer.build(
-    RequestRetention.layer(retention).pipe(
+    RequestRetention.layer(retention, [uploads]).pipe(
       Layer.provide(Layer.succeed(ClientConfig, { schema: "metadata" } as never)),
       Layer.provide(Database.layer)
     )
@@ -122,7 +124,7 @@ describe("the retention of requests", () => {
         yield* sql`VACUUM ANALYZE metadata.file_upload_requests`
 
         for (const mode of planCacheModes) {
-          const plan = (yield* planOf(RequestRetention.requestDeleteBefore(sql, options), mode)).join("\n")
+          const plan = (yield* planOf(RequestRetention.requestDeleteBefore(sql, table, options), mode)).join("\n")
           assert.notMatch(plan, /Seq Scan on/)
         }
       })
