@@ -66,7 +66,7 @@ export const as =
     })
 
 /** Roles belong to the whole server, and stay: other databases may have been here first, or be here now. */
-const makeRoles = Effect.forEach(
+export const makeRoles = Effect.forEach(
   [
     "CREATE ROLE web_anon",
     "CREATE ROLE authenticated",

@@ -12,7 +12,8 @@ export const faultOf = (error: unknown): string => {
   if (said !== undefined) return said[1]
   const parts = new Set(errors.flatMap(partsOf))
   if (parts.size > 0) return [...parts].join(", ")
-  return errors[0]?.name ?? `an error that is ${error === null ? "null" : `of type ${typeof error}`}`
+  const name = errors[0]?.name ?? ""
+  return nameless.has(name) ? name : "an error without a name"
 }
 
 /** Sentences of the SDK and of Node that say more than their errors' names, in words without what else they hold. */
@@ -32,6 +33,7 @@ const sentences: ReadonlyArray<readonly [sentence: RegExp, words: string]> = [
   [/^TimeoutError from instance metadata service/, "no answer"],
   [/^AWS EC2 Metadata v1 fallback has been blocked/, "no session of version 2, and version 1 is switched off"],
   [/^URL not accepted/, "the URI is neither https nor on this host"],
+  [/^Cannot read propert(y|ies) of /, "an answer that makes no sense"],
   [/invalid \\r\\n sequence|Invalid character in header content/, "the authorization token holds a line end"]
 ]
 

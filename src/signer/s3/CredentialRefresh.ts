@@ -43,9 +43,9 @@ export const keepFresh = Effect.fnUntraced(function* (chain: Chain, { minimumLif
   /** For how long, in milliseconds, what is held may still be used. */
   const left = (now: number) => (held === undefined ? 0 : AccessKey.millisLeft(held.key, now) - minimum)
 
-  const enter = (next: State, log: Effect.Effect<void>) =>
+  const enter = (next: State, log: Effect.Effect<void>, otherwise: Effect.Effect<void> = Effect.void) =>
     Effect.suspend(() => {
-      if (state === next) return Effect.void
+      if (state === next) return otherwise
       state = next
       return log
     })
@@ -68,14 +68,19 @@ export const keepFresh = Effect.fnUntraced(function* (chain: Chain, { minimumLif
   })
 
   const noteFailure = Effect.fnUntraced(function* ({ reason }: LookFailed) {
+    const still = failure === reason ? Effect.void : Effect.logDebug(`AWS credentials still not found: ${reason}`)
     failure = reason
     const now = yield* Clock.currentTimeMillis
-    yield* held !== undefined && left(now) >= 0
-      ? enter(
-          "refresh failing",
-          Effect.logWarning(`AWS credentials could not be refreshed, those held ${lasting(now + left(now))}: ${reason}`)
-        )
-      : enter("missing", Effect.logWarning(`no usable AWS credentials, nothing can be signed: ${reason}`))
+    if (held === undefined || left(now) < 0) {
+      yield* enter("missing", Effect.logWarning(`no usable AWS credentials, nothing can be signed: ${reason}`), still)
+    } else {
+      const until = lasting(now + left(now))
+      yield* enter(
+        "refresh failing",
+        Effect.logWarning(`AWS credentials could not be refreshed, those held ${until}: ${reason}`),
+        still
+      )
+    }
   })
 
   const again = Schedule.exponential("250 millis").pipe(
