@@ -11,6 +11,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import type { SqlClient } from "effect/sql/SqlClient"
 import packageJson from "../package.json" with { type: "json" }
+import { doctorCommand } from "./doctor/DoctorCommand.ts"
 import * as Migrate from "./Migrate.ts"
 import * as Settings from "./settings/Settings.ts"
 import { work } from "./Work.ts"
@@ -84,9 +85,12 @@ const statusText = ({ accepted, lines, summary }: Migrate.Status) =>
   [
     summary,
     ...lines.map(({ applied, line, optIn, pending }) => {
-      const missing = pending.map(({ name, version }) => `${version} (${name})`).join(", ")
-      const kind = optIn && applied.length === 0 ? `opt-in, with up --to ${line}:${pending.at(-1)?.version}` : "pending"
-      return `  ${line.padEnd(9)} applied: ${applied.join(", ") || "none"}${missing === "" ? "" : `; ${kind}: ${missing}`}`
+      const names = pending.map(({ name, version }) => `${version} (${name})`).join(", ")
+      const offered = optIn && applied.length === 0
+      const missing = offered
+        ? `; opt-in: ${names}, by up --to ${line}:${pending.at(-1)?.version}`
+        : `; pending: ${names}`
+      return `  ${line.padEnd(9)} applied: ${applied.join(", ") || "none"}${names === "" ? "" : missing}`
     }),
     accepted ? "the worker can run on it" : "the worker cannot run on it"
   ].join("\n")
@@ -108,7 +112,7 @@ const dryRunText = (migrated: Migrate.Migrated) =>
 /** Reads the arguments and runs the command that they name. */
 export const cli = Command.make("s3-signer").pipe(
   Command.withDescription("Presigned S3 URLs for PostgreSQL: a worker on River's job table"),
-  Command.withSubcommands([workCommand, migrateCommand]),
+  Command.withSubcommands([workCommand, migrateCommand, doctorCommand]),
   Command.run({ version: packageJson.version }),
   Effect.provide(NodeServices.layer)
 )

@@ -53,6 +53,17 @@ export const combine = (reports: ReadonlyArray<Report>): Report => {
 
 const order: ReadonlyArray<Severity> = ["error", "warning", "info"]
 
+/** The same with every text passed through a function that hides secrets. */
+export const redacted = ({ checked, findings }: Report, redact: (text: string) => string): Report => ({
+  checked: checked.map(redact),
+  findings: findings.map((found) => ({
+    ...found,
+    subject: redact(found.subject),
+    seen: redact(found.seen),
+    cure: redact(found.cure)
+  }))
+})
+
 /** For people. A clean system is one line. */
 export const toText = ({ checked, findings }: Report): string => {
   const looked = `checked ${checked.join("; ")}`

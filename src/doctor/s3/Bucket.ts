@@ -74,7 +74,10 @@ export const open = (destination: Destination, key: AccessKey): Effect.Effect<Bu
   )
 
 /** Everything is said here, so that neither the environment nor profile files say anything. */
-const client = ({ apiEndpoint, region, style }: Destination, { accessKeyId, secretAccessKey, sessionToken }: AccessKey) =>
+const client = (
+  { apiEndpoint, region, style }: Destination,
+  { accessKeyId, secretAccessKey, sessionToken }: AccessKey
+) =>
   new S3Client({
     region,
     endpoint: Endpoint.url(apiEndpoint),

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Finding } from "../Finding.ts"
 import type { Bucket } from "./Bucket.ts"
-import * as EndpointCheck from "./EndpointCheck.ts"
+import * as EndpointFindings from "./EndpointFindings.ts"
 import * as Refusals from "./Refusals.ts"
 import type { Site } from "./Site.ts"
 
@@ -19,11 +19,14 @@ export const check = (site: Site, bucket: Bucket): Effect.Effect<ReadonlyArray<F
     Effect.catchTag("Refused", ({ region, status }) => {
       if (status === 404) return Effect.succeed([Refusals.bucketMissing(site)])
       const elsewhere = region !== undefined && region !== site.destination.region
-      if (elsewhere && (status === 400 || status < 400)) return Effect.succeed([Refusals.otherRegion(site, region)])
+      if (elsewhere) return Effect.succeed([Refusals.otherRegion(site, region)])
       if (status !== 301 && status !== 307) return Effect.succeed([])
       return Effect.map(Effect.option(bucket.location), (found) => [
-        Refusals.otherRegion(site, Option.getOrUndefined(found))
+        Refusals.otherRegion(
+          site,
+          Option.getOrUndefined(Option.filter(found, (region) => region !== site.destination.region))
+        )
       ])
     }),
-    Effect.catchTag("Unreachable", (problem) => Effect.succeed([EndpointCheck.unreached(site, "api", problem)]))
+    Effect.catchTag("Unreachable", (problem) => Effect.succeed([EndpointFindings.unreached(site, "api", problem)]))
   )

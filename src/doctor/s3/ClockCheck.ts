@@ -36,4 +36,5 @@ export const check = (subject: string, offset: number | undefined): ReadonlyArra
 export const refused = (subject: string): Finding =>
   finding("CLOCK_SKEW", { subject, seen: "the store finds the time of a signature too far from its own", cure })
 
-const cure = "timedatectl set-ntp true (or chronyc makestep) on the host that is wrong; a container has its host's clock"
+const cure =
+  "timedatectl set-ntp true (or chronyc makestep) on the host that is wrong; a container has its host's clock"

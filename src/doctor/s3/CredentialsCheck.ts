@@ -2,7 +2,6 @@
  * Whether there are credentials, where from, until when, and whether they are the ones that were meant.
  */
 import * as Clock from "effect/Clock"
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -11,16 +10,8 @@ import type { S3Settings } from "../../settings/S3Settings.ts"
 import * as AccessKey from "../../signer/s3/AccessKey.ts"
 import * as CredentialChain from "../../signer/s3/CredentialChain.ts"
 import { type Finding, finding, hasErrors, type Report } from "../Finding.ts"
-import * as Site from "./Site.ts"
-
-/** The key that signs, as far as a person needs to know it. */
-export interface Access {
-  readonly key: AccessKey.AccessKey
-  /** The key's id, shortened: `AKIA…WXYZ`. */
-  readonly id: string
-  /** Where it comes from: the name of its variable, or of what lent it. */
-  readonly source: string
-}
+import { type Access, shorten, subject } from "./Access.ts"
+import * as OtherCredentials from "./OtherCredentials.ts"
 
 export interface Credentials extends Report {
   /** Undefined when there is none, or none that is worth a try. */
@@ -30,19 +21,20 @@ export interface Credentials extends Report {
 /** Looks once, as the worker does at its start. */
 export const check = (s3: S3Settings, chain?: CredentialChain.Chain): Effect.Effect<Credentials> =>
   Effect.gen(function* () {
-    const environment = yield* surroundings
     const region = s3.destinations.standard.region
+    const environment = yield* OtherCredentials.environment
     const found = yield* Effect.result(
       s3.keys === undefined
         ? look(chain ?? CredentialChain.make({ region }))
         : Effect.succeed(given(s3.keys, environment))
     )
-    if (Result.isFailure(found)) return { checked: ["credentials"], findings: [missing(found.failure)], access: undefined }
+    if (Result.isFailure(found))
+      return { checked: ["credentials"], findings: [missing(found.failure)], access: undefined }
 
     const access = found.success
     const now = yield* Clock.currentTimeMillis
     const findings = [
-      ...(s3.keys === undefined ? shortLived(access, s3, now) : ambiguous(access, environment, s3)),
+      ...(s3.keys === undefined ? shortLived(access, s3, now) : OtherCredentials.check(access, environment, s3)),
       ...tokenMissing(access)
     ]
     return {
@@ -52,40 +44,7 @@ export const check = (s3: S3Settings, chain?: CredentialChain.Chain): Effect.Eff
     }
   })
 
-/** The first and the last four characters; of a short id less, since the rest could be guessed. */
-export const shorten = (id: Redacted.Redacted): string => {
-  const text = Redacted.value(id)
-  return text.length < 16 ? `${text.slice(0, 2)}…` : `${text.slice(0, 4)}…${text.slice(-4)}`
-}
-
-const subject = "credentials"
-
-/** Variables from which other credentials could come than those that count. */
-const names = [
-  "S3_ACCESS_KEY_ID",
-  "AWS_ACCESS_KEY_ID",
-  "S3_SECRET_ACCESS_KEY",
-  "AWS_SECRET_ACCESS_KEY",
-  "AWS_PROFILE",
-  "AWS_ROLE_ARN",
-  "AWS_WEB_IDENTITY_TOKEN_FILE",
-  "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-  "AWS_CONTAINER_CREDENTIALS_FULL_URI"
-] as const
-
-type Surroundings = Partial<Readonly<Record<(typeof names)[number], Redacted.Redacted>>>
-
-const surroundings: Effect.Effect<Surroundings> = Effect.gen(function* () {
-  const provider = yield* ConfigProvider.ConfigProvider
-  const set: Partial<Record<(typeof names)[number], Redacted.Redacted>> = {}
-  for (const name of names) {
-    const node = yield* Effect.orDie(provider.load([name]))
-    if (node?.value) set[name] = Redacted.make(node.value)
-  }
-  return set
-})
-
-const given = (key: AccessKey.AccessKey, environment: Surroundings): Access => ({
+const given = (key: AccessKey.AccessKey, environment: OtherCredentials.Environment): Access => ({
   key,
   id: shorten(key.accessKeyId),
   source: environment.S3_ACCESS_KEY_ID === undefined ? "AWS_ACCESS_KEY_ID" : "S3_ACCESS_KEY_ID"
@@ -93,16 +52,21 @@ const given = (key: AccessKey.AccessKey, environment: Surroundings): Access => (
 
 const look = (chain: CredentialChain.Chain): Effect.Effect<Access, string> =>
   chain.pipe(
+    Effect.catchDefect(() => new CredentialChain.LookFailed({ reason: "a fault of this program" })),
     Effect.mapError(({ reason }) => reason),
-    Effect.flatMap((found) =>
-      Effect.fromResult(
-        Result.mapBoth(AccessKey.fromFound(found), {
-          onFailure: (problem) => `${found.source}: ${problem}`,
-          onSuccess: (key) => ({ key, id: shorten(key.accessKeyId), source: found.source })
-        })
-      )
-    )
+    Effect.flatMap((found) => Effect.fromResult(accessOf(found)))
   )
+
+/** A key, or why the worker would not use it. */
+const accessOf = ({ kind, source, ...found }: CredentialChain.Found): Result.Result<Access, string> =>
+  Result.mapError(
+    Result.filterOrFail(
+      AccessKey.fromFound(found),
+      ({ expiration }) => kind !== "service" || expiration !== undefined,
+      () => "the answer does not say when its keys end"
+    ),
+    (problem) => `${source}: ${problem}`
+  ).pipe(Result.map((key) => ({ key, id: shorten(key.accessKeyId), source })))
 
 const missing = (reason: string) =>
   finding("CREDENTIALS_MISSING", {
@@ -143,32 +107,3 @@ const tokenMissing = ({ id, key, source }: Access): ReadonlyArray<Finding> =>
         })
       ]
     : []
-
-/** What else is in the environment. Roles matter only where AWS itself is the store: other stores know none. */
-const ambiguous = (access: Access, environment: Surroundings, s3: S3Settings): ReadonlyArray<Finding> => {
-  const { S3_ACCESS_KEY_ID: ours, AWS_ACCESS_KEY_ID: theirs } = environment
-  const roles = [
-    environment.AWS_WEB_IDENTITY_TOKEN_FILE === undefined ? undefined : "AWS_ROLE_ARN",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_PROFILE"
-  ] as const
-  const role = roles.find((name) => name !== undefined && environment[name] !== undefined)
-  const differ = (a: Redacted.Redacted | undefined, b: Redacted.Redacted | undefined) =>
-    a !== undefined && b !== undefined && Redacted.value(a) !== Redacted.value(b)
-  const seen =
-    ours !== undefined && environment.S3_SECRET_ACCESS_KEY === undefined
-      ? `S3_ACCESS_KEY_ID (${access.id}) goes with the secret key of AWS_SECRET_ACCESS_KEY`
-      : ours === undefined && environment.S3_SECRET_ACCESS_KEY !== undefined
-        ? `AWS_ACCESS_KEY_ID (${access.id}) goes with the secret key of S3_SECRET_ACCESS_KEY`
-        : ours !== undefined && theirs !== undefined && differ(ours, theirs)
-          ? `S3_ACCESS_KEY_ID (${access.id}) counts, AWS_ACCESS_KEY_ID (${shorten(theirs)}) does not`
-          : differ(environment.S3_SECRET_ACCESS_KEY, environment.AWS_SECRET_ACCESS_KEY) && differ(ours, theirs) === false && theirs !== undefined
-            ? `S3_SECRET_ACCESS_KEY counts and differs from AWS_SECRET_ACCESS_KEY, for the same key ${access.id}`
-            : role !== undefined && Site.isAws(s3.destinations.standard.apiEndpoint)
-              ? `${access.source} (${access.id}) counts, the credentials of ${role} do not`
-              : undefined
-  return seen === undefined
-    ? []
-    : [finding("CREDENTIALS_AMBIGUOUS", { subject, seen, cure: "unset those that are not meant" })]
-}

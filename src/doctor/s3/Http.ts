@@ -75,11 +75,16 @@ export const regionHeader = "x-amz-bucket-region"
 export const refusalOf = (status: number, body: string, region: string | null | undefined): Refusal => ({
   status,
   code: /<Code>\s*([A-Za-z0-9.]{1,64})\s*<\/Code>/.exec(body)?.[1],
-  region:
-    (/^[a-z0-9-]{1,40}$/.exec(region ?? "")?.[0] ?? /<Region>([a-z0-9-]{1,40})<\/Region>/.exec(body)?.[1]) ||
-    /is wrong; expecting '([a-z0-9-]{1,40})'/.exec(body)?.[1],
+  region: regions.map((pattern) => pattern.exec(`<Header>${region ?? ""}</Header>${body}`)?.[1]).find(Boolean),
   mistimed: /<Message>\s*Request (is not yet valid|has expired)/.test(body)
 })
+
+/** Where S3 names the region of a bucket: in a header, in an element of its own, or only in a sentence. */
+const regions = [
+  /<Header>([a-z0-9-]{1,40})<\/Header>/,
+  /<Region>([a-z0-9-]{1,40})<\/Region>/,
+  /is wrong; expecting (?:'|"|&\S{1,5};)([a-z0-9-]{1,40})/
+]
 
 const longest = 65_536
 

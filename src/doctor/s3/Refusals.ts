@@ -3,7 +3,7 @@
  */
 import { type Finding, finding } from "../Finding.ts"
 import * as ClockCheck from "./ClockCheck.ts"
-import type { Access } from "./CredentialsCheck.ts"
+import type { Access } from "./Access.ts"
 import type { Refusal } from "./Http.ts"
 import * as Site from "./Site.ts"
 
@@ -81,7 +81,8 @@ const keyCodes: ReadonlyArray<readonly [codes: RegExp, code: KeyCode]> = [
 const cures: Readonly<Record<KeyCode, (access: Access) => string>> = {
   CREDENTIALS_KEY_UNKNOWN: ({ source }) =>
     `${source} should be a key of this store and account: look for it there, or make another`,
-  CREDENTIALS_SECRET_WRONG: ({ source }) => `set the secret key that belongs to ${source}; look for spaces and line ends in it`,
+  CREDENTIALS_SECRET_WRONG: ({ source }) =>
+    `set the secret key that belongs to ${source}; look for spaces and line ends in it`,
   CREDENTIALS_TOKEN_EXPIRED: ({ source }) =>
     `new keys with a new token for ${source}; credentials that last come from a role or a long-term key`,
   CREDENTIALS_TOKEN_INVALID: ({ source }) => `set key, secret and token of ${source} together, as they were handed out`

@@ -6,6 +6,9 @@ import * as Address from "../../signer/s3/Address.ts"
 import type { Destination, Destinations } from "../../signer/s3/Destination.ts"
 import * as Endpoint from "../../signer/s3/Endpoint.ts"
 
+/** `api`: the endpoint that this program calls. `url`: the one that is written into URLs. Often they are the same. */
+export type Which = "api" | "url"
+
 export interface Site {
   readonly destination: Destination
   /** The bucket, and whose uploads go there. */
@@ -14,6 +17,8 @@ export interface Site {
   readonly setting: (field: "bucket" | "endpoint" | "region", value: string) => string
   /** Whether browsers are sent to another address than the one that this program calls. */
   readonly isSplit: boolean
+  /** The settings that the addresses come from. */
+  readonly endpointNames: { readonly api: string; readonly url: string }
 }
 
 /** The standard destination, then those of the routes that differ from what came before in more than a lifetime. */
@@ -27,6 +32,8 @@ export const all = ({ routes, standard }: Destinations): ReadonlyArray<Site> => 
   return [...places.values()].map(({ destination, entityTypes }) => {
     const { apiEndpoint, bucket, endpoint } = destination
     const [first] = entityTypes
+    const isSplit = Endpoint.url(endpoint) !== Endpoint.url(apiEndpoint)
+    const isOwn = Endpoint.url(apiEndpoint) !== Endpoint.url(standard.apiEndpoint)
     return {
       destination,
       subject: first === undefined ? bucket : `${bucket} (route of ${named(entityTypes)})`,
@@ -34,7 +41,11 @@ export const all = ({ routes, standard }: Destinations): ReadonlyArray<Site> => 
         first === undefined
           ? `S3_${field.toUpperCase()}=${value}`
           : `S3_ROUTES, in each of ${named(entityTypes)}: ${JSON.stringify({ [field]: value }).slice(1, -1)}`,
-      isSplit: Endpoint.url(endpoint) !== Endpoint.url(apiEndpoint)
+      isSplit,
+      endpointNames: {
+        api: isOwn ? "S3_ROUTES' endpoint" : "S3_ENDPOINT",
+        url: isOwn ? "S3_ROUTES' endpoint" : isSplit ? "S3_PUBLIC_ENDPOINT" : "S3_ENDPOINT"
+      }
     }
   })
 }
@@ -45,9 +56,13 @@ const named = (entityTypes: ReadonlyArray<string>) =>
 const placeOf = ({ apiEndpoint, bucket, endpoint, prefix, region, style, terms }: Destination) =>
   JSON.stringify([Endpoint.url(endpoint), Endpoint.url(apiEndpoint), style, region, bucket, prefix, terms])
 
-/** The bucket itself, asked for what anybody may ask: S3 answers in XML, with a refusal or without. */
-export const locationUrl = ({ bucket, style }: Destination, endpoint: Endpoint.Endpoint): Redacted.Redacted => {
-  const { folder, host, protocol } = Address.of(endpoint, bucket, style)
+export const endpointOf = ({ destination }: Site, which: Which): Endpoint.Endpoint =>
+  which === "api" ? destination.apiEndpoint : destination.endpoint
+
+/** A question that S3 answers to anybody: in XML, with a refusal or without. */
+export const locationUrl = (site: Site, which: Which): Redacted.Redacted => {
+  const { bucket, style } = site.destination
+  const { folder, host, protocol } = Address.of(endpointOf(site, which), bucket, style)
   return Redacted.make(`${protocol}//${host}${folder}?location`)
 }
 
