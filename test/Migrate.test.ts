@@ -10,8 +10,10 @@ import { catalogOf, column, everyObject, fingerprint, onEmpty, run } from "./cat
 const schema = "metadata"
 const main = (version: number): Version => ({ line: "main", version })
 const civicOs = (version: number): Version => ({ line: "civic_os", version })
+const downloads: Version = { line: "s3_signer", version: 1 }
 const nothing = main(0)
 const names = (steps: ReadonlyArray<Version>) => steps.map(({ line, version }) => `${line}:${version}`)
+/** What goes up without being named. */
 const everyVersion = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => `main:${n}`).concat([1, 2, 3, 4].map((n) => `civic_os:${n}`))
 
 describe("migrate up", () => {
@@ -211,11 +213,11 @@ describe("migrate down", () => {
     "to zero leaves nothing behind",
     Effect.gen(function* () {
       const before = yield* column(everyObject)
-      yield* Migrate.up({ schema })
+      yield* Migrate.up({ schema, to: downloads })
 
       const { steps } = yield* Migrate.down({ schema, to: nothing })
 
-      assert.deepEqual(names(steps), everyVersion.toReversed())
+      assert.deepEqual(names(steps), [...everyVersion, "s3_signer:1"].toReversed())
       assert.deepEqual(yield* column(everyObject), before)
     })
   )
@@ -362,8 +364,9 @@ describe("a version on the command line", () => {
   it("is a line and a number, or a number of River's line", () => {
     assert.deepEqual(Migrate.parseVersion("main:6"), Option.some(main(6)))
     assert.deepEqual(Migrate.parseVersion("civic_os:2"), Option.some(civicOs(2)))
+    assert.deepEqual(Migrate.parseVersion("s3_signer:1"), Option.some(downloads))
     assert.deepEqual(Migrate.parseVersion("0"), Option.some(nothing))
-    for (const bad of ["", "main", "main:", "main:-1", "main:1.5", "other:1", "1e3", "main:6 "]) {
+    for (const bad of ["", "main", "main:", ":1", "main:-1", "main:1.5", "other:1", "1e3", "main:6 "]) {
       assert.deepEqual(Migrate.parseVersion(bad), Option.none(), bad)
     }
   })

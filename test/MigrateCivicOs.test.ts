@@ -75,8 +75,9 @@ describe("a database that Civic OS manages", () => {
         civicOs: true,
         accepted: true,
         lines: [
-          { line: "main", applied: [1, 2, 3, 4, 5, 6], pending: [] },
-          { line: "civic_os", applied: [], pending: [] }
+          { line: "main", optIn: false, applied: [1, 2, 3, 4, 5, 6], pending: [] },
+          { line: "civic_os", optIn: false, applied: [], pending: [] },
+          { line: "s3_signer", optIn: true, applied: [], pending: [{ version: 1, name: "downloads" }] }
         ],
         summary:
           "Civic OS manages schema metadata, with River's tables at version 6, which the worker accepts. " +

@@ -35,8 +35,9 @@ RETURN jsonb_build_object(
 
 -- What a request keeps of its files: those of `asked` whose rows are in `seen`, once each, in the order asked.
 --
--- A row's key counts only in a folder that has the file's own id for a name, as in `issues/42/<id>/original.png`. Whoever
--- may record files says which keys they have; without the rule they could record somebody else's, and ask for it.
+-- A key that lies in folders named by UUIDs counts only if the last of them is the file's own id, as in
+-- `issues/42/<id>/original.png`. Whoever may record files says which keys they have; without the rule they could record
+-- somebody else's, and ask for it. Nothing is looked up: the other file may have no record yet, or none any more.
 CREATE FUNCTION :"schema".file_download_snapshot(asked uuid[], seen jsonb[]) RETURNS jsonb
 LANGUAGE sql
 IMMUTABLE
@@ -48,9 +49,10 @@ RETURN (
         'entity_type', file ->> 'entity_type',
         'bucket', file ->> 's3_bucket',
         'key', CASE
-          WHEN split_part(key, '/', -2) = wanted.id::text
-            AND split_part(key, '/', -1) <> ''
-            AND key !~ '(^|/)[.]{1,2}(/|$)'
+          WHEN coalesce(
+            substring(lower(key) FROM '^(?:.*/)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/'),
+            wanted.id::text
+          ) = wanted.id::text
           THEN key
         END,
         'name', file ->> 'file_name',
@@ -93,6 +95,8 @@ CREATE INDEX idx_download_requests_status ON :"schema".file_download_requests (s
 CREATE FUNCTION :"schema".accept_file_download() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
+-- Whatever columns the files may come to have.
+#variable_conflict use_variable
 DECLARE
   asked CONSTANT pg_catalog.uuid[] := NEW.file_ids;
   seen pg_catalog.jsonb[];

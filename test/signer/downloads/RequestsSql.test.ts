@@ -11,7 +11,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { parseInsert } from "../../../src/river/Notification.ts"
 import { column, onEmpty, run } from "../../catalog.ts"
 import { as, type Caller, type Generation, insertFiles, makeDownloads } from "../../support/FilesTables.ts"
-import { answers, ask, fileId, blank, read, refusal } from "./calls.ts"
+import { answers, ask, blank, fileId, read, refusal } from "./calls.ts"
 
 const subs = {
   alice: "a11ce000-0000-4000-8000-000000000001",
@@ -24,7 +24,7 @@ const carol: Caller = { role: "authenticated", sub: subs.carol }
 const admin: Caller = { role: "authenticated", sub: "ad310000-0000-4000-8000-000000000004", roles: ["admin"] }
 const anonymous: Caller = { role: "web_anon" }
 
-/** Alice's upload, what Bob's role may read, what belongs to a record of Alice's, and what blank may even ask about. */
+/** Alice's upload, what Bob's role may read, what belongs to a record of Alice's, and what nobody may even ask about. */
 const [own, permitted, ofRecord, closed] = [fileId(1), fileId(2), fileId(3), fileId(4)]
 const insertTiers = Effect.andThen(
   run(
@@ -129,11 +129,13 @@ describe("a caller's right to a file", () => {
       yield* insertShared
       yield* as(bob)(ask(shared))
       yield* run(
-        "ALTER TABLE metadata.files ADD COLUMN file text DEFAULT 'x', ADD COLUMN seen text DEFAULT 'x'",
+        // Also with the very names that the function uses.
+        `ALTER TABLE metadata.files ${["file", "asked", "seen", "one"].map((name) => `ADD ${name} uuid`).join(", ")}`,
         "ALTER TABLE metadata.files DROP COLUMN IF EXISTS s3_bucket"
       )
 
       assert.lengthOf(yield* as(bob)(Effect.flatMap(ask(shared), read)), 1)
+      assert.strictEqual((yield* refusal(as(bob)(ask(fileId(77))))).code, "PT404")
 
       yield* run(
         "CREATE TABLE metadata.files_anew AS TABLE metadata.files",
@@ -296,39 +298,51 @@ describe("request_download_urls", () => {
   )
 
   onEmpty(
-    "keeps no key that lies outside of the file's own folder, whoever recorded it",
+    "keeps no key in a folder of another file, recorded or not; keys without such folders are as on record",
     Effect.gen(function* () {
       const sql = yield* SqlClient
       yield* makeDownloads("0.39.0")
-      const victim = `reports/${fileId(50)}/${fileId(99)}/original.png`
-      const keys = [
-        victim,
-        "backups/everything.tar",
-        `${fileId(3)}`,
-        `${fileId(4)}/`,
-        `${victim}/${fileId(5)}/..`,
-        `x/../${fileId(6)}/original.png`,
-        `./${fileId(7)}/original.png`,
-        `reports/1/${fileId(8)}/nested/original.png`,
-        `reports/1/x${fileId(9)}/original.png`
+      const [entity, victim] = [fileId(50), fileId(99)]
+      const whole = `reports/${entity}/${victim}/original.png`
+      const others = [
+        whole,
+        `tenant/${whole}`,
+        `${victim}/original.png`,
+        `${victim}/`,
+        whole.toUpperCase(),
+        `reports/1/${victim}/nested/original.png`,
+        `reports/1/${victim}//original.png`,
+        `x\n/${victim}/original.png`,
+        // The caller's own id, in another place than the last.
+        `${fileId(9)}/${victim}/original.png`,
+        `reports/1/${victim}/${fileId(10)}`
       ]
-      const good = [fileId(20), fileId(21)]
+      const ours = [
+        `${fileId(11)}/original.png`,
+        `a b/..c/${fileId(12)}/.bashrc`,
+        `reports/${entity}/${fileId(13)}/original.png`,
+        `reports/1/${fileId(14)}/nested/${victim}.png`,
+        "taken-over/1.png",
+        `taken-over/${victim}`,
+        `taken-over/x${victim}/1.png`,
+        "../up",
+        ""
+      ]
+      const keys = [...others, ...ours]
+      const ids = keys.map((_, n) => fileId(n + 1))
       yield* insertFiles([
-        ...keys.map((key, n) => ({ id: fileId(n + 1), entity_type: "x", entity_id: "1", created_by: subs.alice, key })),
-        // Named after somebody else's record.
-        { id: fileId(50), entity_type: "x", entity_id: "1", created_by: subs.alice, key: victim },
-        { id: good[0]!, entity_type: "x", entity_id: "1", created_by: subs.alice, key: `${good[0]}/original.png` },
-        { id: good[1]!, entity_type: "x", entity_id: "1", created_by: subs.alice, key: `a b/..c/${good[1]}/.bashrc` }
+        ...keys.map((key, n) => ({ id: ids[n]!, entity_type: "x", entity_id: "1", created_by: subs.alice, key })),
+        // Named after a record that the other file belongs to.
+        { id: entity, entity_type: "x", entity_id: "1", created_by: subs.alice, key: whole }
       ])
-      const ids = [...keys.map((_, n) => fileId(n + 1)), fileId(50), ...good]
 
-      yield* as(alice)(ask(ids))
+      yield* as(alice)(ask([...ids, entity]))
 
       const [row] = yield* sql<{ readonly files: ReadonlyArray<{ readonly key: string | null }> }>`
         SELECT files FROM metadata.file_download_requests`
       assert.deepEqual(
         row?.files.map(({ key }) => key),
-        [...keys.map(() => null), null, `${good[0]}/original.png`, `a b/..c/${good[1]}/.bashrc`]
+        [...others.map(() => null), ...ours, null]
       )
     })
   )
@@ -336,7 +350,7 @@ describe("request_download_urls", () => {
 
 describe("get_download_url", () => {
   onBoth(
-    "shows who asked, in another transaction, what became of each file; and blank else anything",
+    "shows who asked, in another transaction, what became of each file; and nobody else anything",
     Effect.gen(function* () {
       yield* insertShared
       const id = yield* as(bob)(ask(shared))
@@ -387,6 +401,7 @@ describe("get_download_url", () => {
       const failed = yield* as(bob)(ask([first, second]))
 
       yield* answers(mixed, [{ url: "https://s3/1" }, { error: "it is too big" }])
+      yield* answers(failed, [{ url: "https://s3/1" }, { url: "https://s3/2" }])
       yield* run(
         `UPDATE metadata.file_download_requests SET status = 'failed', error_message = 'it is late' WHERE id = '${failed}'`
       )
