@@ -18,6 +18,10 @@ DROP FUNCTION :"schema".insert_s3_presign_download_job();
 
 -- statement
 
+DROP FUNCTION :"schema".clear_foreign_file_keys();
+
+-- statement
+
 DROP FUNCTION :"schema".accept_file_download();
 
 -- statement

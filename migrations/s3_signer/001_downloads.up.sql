@@ -34,10 +34,6 @@ RETURN jsonb_build_object(
 -- statement
 
 -- What a request keeps of its files: those of `asked` whose rows are in `seen`, once each, in the order asked.
---
--- A key that lies in folders named by UUIDs counts only if the last of them is the file's own id, as in
--- `issues/42/<id>/original.png`. Whoever may record files says which keys they have; without the rule they could record
--- somebody else's, and ask for it. Nothing is looked up: the other file may have no record yet, or none any more.
 CREATE FUNCTION :"schema".file_download_snapshot(asked uuid[], seen jsonb[]) RETURNS jsonb
 LANGUAGE sql
 IMMUTABLE
@@ -48,13 +44,7 @@ RETURN (
         'file_id', wanted.id,
         'entity_type', file ->> 'entity_type',
         'bucket', file ->> 's3_bucket',
-        'key', CASE
-          WHEN coalesce(
-            substring(lower(key) FROM '^(?:.*/)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/'),
-            wanted.id::text
-          ) = wanted.id::text
-          THEN key
-        END,
+        'key', file ->> 's3_original_key',
         'name', file ->> 'file_name',
         'type', file ->> 'file_type'
       )
@@ -66,7 +56,6 @@ RETURN (
     SELECT id, min(place) AS place FROM unnest(asked) WITH ORDINALITY AS a (id, place) GROUP BY id
   ) AS wanted
   JOIN unnest(seen) AS s (file) ON (file ->> 'id')::uuid = wanted.id
-  CROSS JOIN LATERAL (SELECT file ->> 's3_original_key') AS k (key)
 );
 
 -- statement
@@ -157,6 +146,44 @@ $$;
 
 CREATE TRIGGER accept_file_download_trigger BEFORE INSERT ON :"schema".file_download_requests
 FOR EACH ROW EXECUTE FUNCTION :"schema".accept_file_download();
+
+-- statement
+
+-- Takes away keys that are another file's: those with the id of another recorded file among their folders, as in
+-- `issues/42/<its id>/original.png`. Whoever may record files says which keys they have; without this they could record
+-- somebody else's, and ask for it. It sees all files, so it runs with its owner's rights, after the trigger above.
+CREATE FUNCTION :"schema".clear_foreign_file_keys() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  NEW.files := (
+    SELECT jsonb_agg(
+      CASE
+        WHEN EXISTS (
+          SELECT
+          FROM unnest(string_to_array(kept.file ->> 'key', '/')) AS part (folder)
+          JOIN :"schema".files AS other
+            ON other.id = CASE WHEN part.folder ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN part.folder::uuid END
+          WHERE other.id <> (kept.file ->> 'file_id')::uuid
+        )
+        THEN jsonb_set(kept.file, '{key}', 'null')
+        ELSE kept.file
+      END
+      ORDER BY kept.place
+    )
+    FROM jsonb_array_elements(NEW.files) WITH ORDINALITY AS kept (file, place)
+  );
+  RETURN NEW;
+END
+$$;
+
+-- statement
+
+-- Triggers run in the order of their names.
+CREATE TRIGGER clear_foreign_file_keys_trigger BEFORE INSERT ON :"schema".file_download_requests
+FOR EACH ROW EXECUTE FUNCTION :"schema".clear_foreign_file_keys();
 
 -- statement
 
@@ -251,6 +278,7 @@ BEGIN
     FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) acl
     WHERE p.oid IN (
         ':"schema".accept_file_download()'::regprocedure,
+        ':"schema".clear_foreign_file_keys()'::regprocedure,
         ':"schema".insert_s3_presign_download_job()'::regprocedure,
         'public.request_download_url(uuid, boolean)'::regprocedure,
         'public.request_download_urls(uuid[], boolean)'::regprocedure,

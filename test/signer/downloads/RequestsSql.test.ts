@@ -298,32 +298,28 @@ describe("request_download_urls", () => {
   )
 
   onEmpty(
-    "keeps no key in a folder of another file, recorded or not; keys without such folders are as on record",
+    "keeps no key with the id of another recorded file among its folders; others are as on record",
     Effect.gen(function* () {
       const sql = yield* SqlClient
       yield* makeDownloads("0.39.0")
-      const [entity, victim] = [fileId(50), fileId(99)]
-      const whole = `reports/${entity}/${victim}/original.png`
+      const [victim, nobody] = [fileId(98), fileId(99)]
       const others = [
-        whole,
-        `tenant/${whole}`,
+        `reports/1/${victim}/original.png`,
+        `tenant/reports/1/${victim}/original.png`,
         `${victim}/original.png`,
-        `${victim}/`,
-        whole.toUpperCase(),
+        `reports/1/${victim.toUpperCase()}/original.png`,
         `reports/1/${victim}/nested/original.png`,
-        `reports/1/${victim}//original.png`,
-        `x\n/${victim}/original.png`,
-        // The caller's own id, in another place than the last.
-        `${fileId(9)}/${victim}/original.png`,
-        `reports/1/${victim}/${fileId(10)}`
+        `x\n/${victim}//original.png`,
+        // The caller's own id beside it.
+        `${fileId(7)}/${victim}/original.png`,
+        `reports/1/${victim}/${fileId(8)}`
       ]
       const ours = [
-        `${fileId(11)}/original.png`,
-        `a b/..c/${fileId(12)}/.bashrc`,
-        `reports/${entity}/${fileId(13)}/original.png`,
-        `reports/1/${fileId(14)}/nested/${victim}.png`,
+        `a b/..c/${fileId(9)}/.bashrc`,
+        `reports/${nobody}/${fileId(10)}/original.png`,
+        `reports/1/${fileId(11)}/${victim}.png`,
+        `tenants/${nobody}/report.pdf`,
         "taken-over/1.png",
-        `taken-over/${victim}`,
         `taken-over/x${victim}/1.png`,
         "../up",
         ""
@@ -332,17 +328,16 @@ describe("request_download_urls", () => {
       const ids = keys.map((_, n) => fileId(n + 1))
       yield* insertFiles([
         ...keys.map((key, n) => ({ id: ids[n]!, entity_type: "x", entity_id: "1", created_by: subs.alice, key })),
-        // Named after a record that the other file belongs to.
-        { id: entity, entity_type: "x", entity_id: "1", created_by: subs.alice, key: whole }
+        { id: victim, entity_type: "reports", entity_id: "1", created_by: subs.bob, key: others[0]! }
       ])
 
-      yield* as(alice)(ask([...ids, entity]))
+      yield* as(alice)(ask(ids))
 
       const [row] = yield* sql<{ readonly files: ReadonlyArray<{ readonly key: string | null }> }>`
         SELECT files FROM metadata.file_download_requests`
       assert.deepEqual(
         row?.files.map(({ key }) => key),
-        [...others.map(() => null), ...ours, null]
+        [...others.map(() => null), ...ours]
       )
     })
   )
