@@ -18,7 +18,7 @@ DROP FUNCTION :"schema".insert_s3_presign_download_job();
 
 -- statement
 
-DROP FUNCTION :"schema".clear_foreign_file_keys();
+DROP FUNCTION :"schema".clear_file_download_keys();
 
 -- statement
 

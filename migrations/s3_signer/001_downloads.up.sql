@@ -152,7 +152,7 @@ FOR EACH ROW EXECUTE FUNCTION :"schema".accept_file_download();
 -- Takes away keys that are another file's: those with the id of another recorded file among their folders, as in
 -- `issues/42/<its id>/original.png`. Whoever may record files says which keys they have; without this they could record
 -- somebody else's, and ask for it. It sees all files, so it runs with its owner's rights, after the trigger above.
-CREATE FUNCTION :"schema".clear_foreign_file_keys() RETURNS trigger
+CREATE FUNCTION :"schema".clear_file_download_keys() RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -182,8 +182,8 @@ $$;
 -- statement
 
 -- Triggers run in the order of their names.
-CREATE TRIGGER clear_foreign_file_keys_trigger BEFORE INSERT ON :"schema".file_download_requests
-FOR EACH ROW EXECUTE FUNCTION :"schema".clear_foreign_file_keys();
+CREATE TRIGGER clear_file_download_keys_trigger BEFORE INSERT ON :"schema".file_download_requests
+FOR EACH ROW EXECUTE FUNCTION :"schema".clear_file_download_keys();
 
 -- statement
 
@@ -278,7 +278,7 @@ BEGIN
     FROM pg_catalog.pg_proc p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) acl
     WHERE p.oid IN (
         ':"schema".accept_file_download()'::regprocedure,
-        ':"schema".clear_foreign_file_keys()'::regprocedure,
+        ':"schema".clear_file_download_keys()'::regprocedure,
         ':"schema".insert_s3_presign_download_job()'::regprocedure,
         'public.request_download_url(uuid, boolean)'::regprocedure,
         'public.request_download_urls(uuid[], boolean)'::regprocedure,

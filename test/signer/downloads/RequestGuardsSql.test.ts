@@ -149,7 +149,7 @@ describe("a row that a caller inserts", () => {
         [`CREATE TEMP TABLE child () INHERITS (${table})`, "42501"],
         ["SET LOCAL session_replication_role = replica", "42501"],
         ["SELECT metadata.accept_file_download()", "42501"],
-        ["SELECT metadata.clear_foreign_file_keys()", "42501"],
+        ["SELECT metadata.clear_file_download_keys()", "42501"],
         ["SELECT metadata.insert_s3_presign_download_job()", "42501"],
         [`INSERT INTO ${table} ${values}`, "23505"]
       ] as const) {
@@ -157,7 +157,7 @@ describe("a row that a caller inserts", () => {
       }
 
       // A table of one's own with our triggers on it would make jobs of anything.
-      for (const name of ["accept_file_download", "clear_foreign_file_keys", "insert_s3_presign_download_job"]) {
+      for (const name of ["accept_file_download", "clear_file_download_keys", "insert_s3_presign_download_job"]) {
         const attached = run(
           "CREATE TEMP TABLE own_requests (id uuid)",
           `CREATE TRIGGER t AFTER INSERT ON own_requests FOR EACH ROW EXECUTE FUNCTION metadata.${name}()`
@@ -306,7 +306,7 @@ describe("an answer", () => {
         WHERE table_name = 'file_download_requests' AND grantee <> 'postgres'
         UNION ALL
         SELECT grantee || ' ' || routine_name FROM information_schema.routine_privileges
-        WHERE (routine_name LIKE '%download\\_url%' OR routine_name IN ('accept_file_download', 'clear_foreign_file_keys',
+        WHERE (routine_name LIKE '%download\\_url%' OR routine_name IN ('accept_file_download', 'clear_file_download_keys',
           'insert_s3_presign_download_job')) AND grantee <> 'postgres'
         ORDER BY 1`)
       assert.deepEqual(held, [

@@ -15,7 +15,7 @@ export const makeDownloads = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* Migrate.up({ schema: "metadata", to: { line: "s3_signer", version: 1 } })
   yield* sql`ALTER TABLE metadata.file_download_requests DISABLE TRIGGER accept_file_download_trigger`
-  yield* sql`ALTER TABLE metadata.file_download_requests DISABLE TRIGGER clear_foreign_file_keys_trigger`
+  yield* sql`ALTER TABLE metadata.file_download_requests DISABLE TRIGGER clear_file_download_keys_trigger`
 })
 
 /** Inserts download requests that were made so long ago, each with its job; their ids. */
