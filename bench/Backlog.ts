@@ -4,22 +4,40 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Sql } from "./Sql.ts"
 
+/** What is asked for in a drain. */
+export interface Requests {
+  /** Of the requests. */
+  readonly table: string
+  /** Makes `$1` requests; the triggers on the table make their jobs. */
+  readonly insert: string
+  /** Whether the request `r` has the URL that it should have. */
+  readonly answered: string
+}
+
+export const uploads: Requests = {
+  table: "metadata.file_upload_requests",
+  insert: `
+    insert into metadata.file_upload_requests (entity_type, entity_id, file_name, file_type)
+    select 'documents', gen_random_uuid()::text, 'photo ' || i || '.jpeg', 'image/jpeg' from generate_series(1, $1::int) i`,
+  answered: `r.presigned_url like '%/' || r.file_id || '/original.jpeg?%' and r.presigned_url like '%X-Amz-Signature=%'`
+}
+
 /** The same state before every drain: empty tables, `jobs` requests through the trigger, fresh statistics, no checkpoint due. */
-export const fill = async (sql: Sql, jobs: number): Promise<void> => {
+export const fill = async (sql: Sql, jobs: number, { insert, table }: Requests = uploads): Promise<void> => {
   await empty(sql)
-  await sql.query(
-    `insert into metadata.file_upload_requests (entity_type, entity_id, file_name, file_type)
-     select 'documents', gen_random_uuid()::text, 'photo ' || i || '.jpeg', 'image/jpeg'
-     from generate_series(1, $1::int) i`,
-    [jobs]
-  )
-  await sql.query("vacuum analyze metadata.file_upload_requests")
+  await sql.query(insert, [jobs])
+  await sql.query(`vacuum analyze ${table}`)
   await sql.query("vacuum analyze metadata.river_job")
   await sql.query("checkpoint")
 }
 
+/** Of downloads too, where there is a table of them. */
 export const empty = async (sql: Sql): Promise<void> => {
-  await sql.query("truncate metadata.file_upload_requests, metadata.river_job")
+  const { tables } = await sql.one<{ tables: string }>(
+    `select string_agg(oid::regclass::text, ', ') as tables from pg_class where relnamespace = 'metadata'::regnamespace
+       and relname in ('river_job', 'file_upload_requests', 'file_download_requests')`
+  )
+  await sql.query(`truncate ${tables}`)
 }
 
 /** A drain in which nothing moves for so long has failed. */
@@ -74,7 +92,11 @@ export interface Drained {
 }
 
 /** How long the drain took; fails unless every request has its URL and every job needed one attempt. */
-export const drained = async (sql: Sql, jobs: number): Promise<Drained> => {
+export const drained = async (
+  sql: Sql,
+  jobs: number,
+  { answered: isAnswered, table }: Requests = uploads
+): Promise<Drained> => {
   const { answered, completed, counted, from, to } = await sql.one<{
     completed: number
     answered: number
@@ -84,10 +106,9 @@ export const drained = async (sql: Sql, jobs: number): Promise<Drained> => {
   }>(
     `with job as (
        select j.state = 'completed' and j.attempt = 1 as completed,
-         r.status = 'completed' and r.presigned_url like '%/' || r.file_id || '/original.jpeg?%'
-           and r.presigned_url like '%X-Amz-Signature=%' as answered,
+         r.status = 'completed' and ${isAnswered} as answered,
          extract(epoch from pg_xact_commit_timestamp(j.xmin))::float8 * 1000 as at
-       from metadata.file_upload_requests r join metadata.river_job j on (j.args ->> 'request_id')::uuid = r.id
+       from ${table} r join metadata.river_job j on (j.args ->> 'request_id')::uuid = r.id
      ), run_in as (select coalesce((select at from job order by at offset $1 limit 1), 0) as ended)
      select count(*) filter (where completed)::int as completed, count(*) filter (where answered)::int as answered,
        max(ended) as from, max(at) as to, count(*) filter (where at > ended)::int as counted

@@ -48,12 +48,36 @@ export interface Bench {
   readonly progress: Progress
 }
 
+export interface DatabaseOptions {
+  /** As in postgresql.conf. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Whether it has download requests, too. */
+  readonly downloads?: boolean
+}
+
 /** Stock settings, durable: only commit times are kept as well, to know when the last job was really settled. */
-export const startDatabase = async (settings: Readonly<Record<string, string>> = {}): Promise<Postgres> => {
+export const startDatabase = async ({ downloads = false, settings }: DatabaseOptions = {}): Promise<Postgres> => {
   const postgres = await startPostgres({ durable: true, extraSettings: { track_commit_timestamp: "on", ...settings } })
   const once = PgClient.layer({ url: Redacted.make(postgres.url), maxConnections: 1 })
-  await Effect.runPromise(Effect.provide(Migrate.up({ schema: "metadata" }), once))
+  const to: Migrate.Version | undefined = downloads ? { line: "s3_signer", version: 1 } : undefined
+  await Effect.runPromise(Effect.provide(Migrate.up({ schema: "metadata", to }), once))
   return postgres
+}
+
+/** Runs a measurement on a database of its own. */
+export const withDatabase = async <A>(
+  bench: Bench,
+  options: DatabaseOptions,
+  measure: (bench: Bench) => Promise<A>
+): Promise<A> => {
+  const postgres = await startDatabase(options)
+  const sql = connectTo(postgres)
+  try {
+    return await measure({ ...bench, postgres, sql, url: postgres.url })
+  } finally {
+    await sql.close()
+    await postgres.stop()
+  }
 }
 
 /** Room for the lanes of the raw limit and one more. */

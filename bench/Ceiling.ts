@@ -6,6 +6,7 @@
 import { performance } from "node:perf_hooks"
 import type { Bench } from "./Bench.ts"
 import { drained, fill, runIn } from "./Backlog.ts"
+import { type Drain, perJob } from "./Drain.ts"
 import { familyCpuSeconds } from "./Proc.ts"
 import type { Sql } from "./Sql.ts"
 
@@ -19,15 +20,6 @@ export interface Shape {
 export const shapes: ReadonlyArray<Shape> = [100, 300, 500, 1000].flatMap((batch) =>
   [1, 2, 4].map((lanes) => ({ batch, lanes }))
 )
-
-/** How a drain went; CPU in microseconds a job. */
-export interface Drain {
-  readonly jobsPerSecond: number
-  /** From the start of the process to the last commit. */
-  readonly seconds: number
-  readonly clientCpu: number | undefined
-  readonly postgresCpu: number | undefined
-}
 
 export const drainRaw = async ({ postgres, sql }: Bench, measured: number, shape: Shape): Promise<Drain> => {
   const { batch, lanes } = shape
@@ -48,10 +40,6 @@ export const drainRaw = async ({ postgres, sql }: Bench, measured: number, shape
     postgresCpu: perJob(postgresBefore, postgresAfter, jobs)
   }
 }
-
-/** Microseconds a job. */
-export const perJob = (before: number | undefined, after: number | undefined, jobs: number): number | undefined =>
-  before === undefined || after === undefined ? undefined : ((after - before) * 1e6) / jobs
 
 const lane = async (sql: Sql, batch: number): Promise<void> => {
   for (;;) {

@@ -1,7 +1,7 @@
 /**
  * What claiming costs PostgreSQL, as its own statistics of statements tell, which count what a worker really sends.
  */
-import { type Bench, connectTo, startDatabase } from "./Bench.ts"
+import { type Bench, withDatabase } from "./Bench.ts"
 import type { Sql } from "./Sql.ts"
 
 /** The cost of the claims since `forget`; times are PostgreSQL's own, planning included, in milliseconds. */
@@ -17,19 +17,12 @@ export interface Claims {
 }
 
 /** Runs a measurement on a database of its own, which counts statements: that would slow down the others'. */
-export const withStatistics = async <A>(bench: Bench, measure: (bench: Bench) => Promise<A>): Promise<A> => {
-  const postgres = await startDatabase({
-    shared_preload_libraries: "pg_stat_statements",
-    "pg_stat_statements.track_planning": "on"
+export const withStatistics = <A>(bench: Bench, measure: (bench: Bench) => Promise<A>): Promise<A> => {
+  const settings = { shared_preload_libraries: "pg_stat_statements", "pg_stat_statements.track_planning": "on" }
+  return withDatabase(bench, { settings }, async (bench) => {
+    await bench.sql.query("create extension pg_stat_statements")
+    return measure(bench)
   })
-  const sql = connectTo(postgres)
-  try {
-    await sql.query("create extension pg_stat_statements")
-    return await measure({ ...bench, postgres, sql, url: postgres.url })
-  } finally {
-    await sql.close()
-    await postgres.stop()
-  }
 }
 
 /** Begins to count anew. */

@@ -15,6 +15,12 @@ export interface Worker {
   readonly stop: () => Promise<void>
 }
 
+/** The access key that AWS's documentation has in its examples. */
+export const staticKeys = {
+  S3_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE",
+  S3_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+}
+
 const living = new Set<ChildProcess>()
 
 /** Ends every worker that still runs, at once. */
@@ -22,10 +28,13 @@ export const killWorkers = (): void => {
   for (const child of living) child.kill("SIGKILL")
 }
 
-/** Starts a worker on the bench's database; `settings` are environment variables beyond what it cannot do without. */
+/** Environment variables beyond what a worker cannot do without; undefined takes one of those away. */
+export type WorkerSettings = Readonly<Record<string, string | undefined>>
+
+/** Starts a worker on the bench's database. */
 export const startWorker = (
   { program, url }: Pick<Bench, "program" | "url">,
-  settings: Readonly<Record<string, string>> = {}
+  settings: WorkerSettings = {}
 ): Worker => {
   const startedAt = Date.now()
   const child = spawn(process.execPath, [...process.execArgv.filter(isProfiling), program, "work"], {
@@ -34,8 +43,7 @@ export const startWorker = (
       PATH: process.env["PATH"],
       AWS_EC2_METADATA_DISABLED: "true",
       DATABASE_URL: url,
-      S3_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE",
-      S3_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+      ...staticKeys,
       ...settings
     }
   })

@@ -6,6 +6,8 @@
 import { parseArgs } from "node:util"
 import { backlog } from "./BacklogCost.ts"
 import { builtProgram, connectTo, type Measured, type Measurement, startDatabase } from "./Bench.ts"
+import { downloads } from "./Downloads.ts"
+import { set } from "./FileSet.ts"
 import { foreign } from "./ForeignKinds.ts"
 import { latency } from "./Latency.ts"
 import { memory } from "./Memory.ts"
@@ -13,11 +15,23 @@ import { makeProgress } from "./Progress.ts"
 import { recovery } from "./Recovery.ts"
 import { json, machine, markdown } from "./Report.ts"
 import { start } from "./Start.ts"
+import { credentials } from "./TemporaryCredentials.ts"
 import { throughput } from "./Throughput.ts"
 import { killWorkers } from "./Worker.ts"
 
 /** In this order they run and appear. */
-const measurements: ReadonlyArray<Measurement> = [throughput, latency, start, memory, recovery, foreign, backlog]
+const measurements: ReadonlyArray<Measurement> = [
+  throughput,
+  downloads,
+  set,
+  credentials,
+  latency,
+  start,
+  memory,
+  recovery,
+  foreign,
+  backlog
+]
 const names = measurements.map(({ name }) => name)
 
 const usage = `npm run bench -- [options]
@@ -25,7 +39,8 @@ const usage = `npm run bench -- [options]
   --jobs <n>        jobs that wait in a drain (20000)
   --runs <n>        rounds of what is compared (5)
   --only <names>    some of ${names.join(",")};
-                    backlog takes longer than a minute and 3 GB of disk
+                    backlog takes longer than a minute and 3 GB of disk,
+                    credentials longer than a minute
   --program <file>  what is started as \`node <file> work\` (dist/main.js, built when it is out of date)
   --json            one JSON object on standard output in place of the tables
   --help            this

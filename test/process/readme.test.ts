@@ -4,10 +4,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Migrate from "../../src/Migrate.ts"
 import { TestDatabase } from "../support/Database.ts"
-import { startWorker } from "../support/WorkerProcess.ts"
+import { startWorker, until } from "../support/WorkerProcess.ts"
 import { answered, jobEnded, jobOf, onDatabase, requestUpload } from "./support.ts"
 
 const readme = fs.readFileSync(path.join(import.meta.dirname, "../../README.md"), "utf8")
@@ -60,7 +62,38 @@ describe("the README's SQL", () => {
         yield* run(statement(/greatest/).replace(/\bid = 42\b/, `id = ${job.id}`))
         assert.deepInclude(yield* jobEnded(job.id), { state: "completed", attempt: 2, max_attempts: 2 })
         assert.deepInclude(yield* answered(refused), { status: "completed", error: null })
-        assert.lengthOf(statements, 9)
+        assert.lengthOf(statements, 13)
+      })
+    )
+  )
+
+  it.live("asks for downloads: of one file, to be shown or to be saved, and of several", () =>
+    onDatabase(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase
+        const ids = [randomUUID(), randomUUID()]
+        yield* Migrate.up({ schema: "metadata", to: { line: "s3_signer", version: 1 } })
+        for (const id of ids) {
+          yield* run(
+            `SELECT public.create_file_record('${id}', 'document', '42', 'a.png', 'image/png', 4, 'b-1', 'k/${id}')`
+          )
+        }
+        yield* startWorker(url)
+        const asked = [
+          statement(/request_download_url\('[^']*'{2}s id>'\)/).replace("<a file''s id>", ids[0]!),
+          statement(/p_inline/).replace("<a file''s id>", ids[0]!),
+          statement(/request_download_urls/)
+            .replace("<one>", ids[0]!)
+            .replace("<another>", ids[1]!)
+        ]
+        const counts = []
+        for (const text of asked) {
+          const [request] = yield* run(text)
+          const read = statement(/get_download_url/).replace("<the request''s id>", String(Object.values(request!)[0]))
+          const rows = yield* until(run(read), ([row]) => row!["status"] === "completed")
+          counts.push(rows.length)
+        }
+        assert.deepEqual(counts, [1, 1, 2])
       })
     )
   )

@@ -12,7 +12,7 @@ import { type DownloadRequest, downloadRequestGetMany } from "./DownloadRequests
 class GetRequest extends Request.Class<{ readonly id: string }, DownloadRequest | undefined, JobSnooze | Error> {}
 
 /** Requests in a statement: each may bring a thousand files. */
-const batchSize = 100
+const batchSize = 500
 
 /** While the database is away an attempt is not used up. */
 const away = new JobSnooze({ duration: Duration.seconds(1) })

@@ -37,7 +37,7 @@ export interface Request {
   readonly at: number
   /** Seconds, from 1 to 604,800 (7 days). */
   readonly expiresIn: number
-  /** Parameters of this URL alone, besides the target's. Defaults to none. */
+  /** Parameters of this URL alone, besides the target's and of other names. Defaults to none. */
   readonly query?: Readonly<Record<string, string>> | undefined
 }
 
@@ -54,7 +54,7 @@ export const signer = (target: Target, keys: Keys): ((request: Request) => strin
       if (today === undefined || today.date !== date.slice(0, 8)) today = dayOf(target, keys, date.slice(0, 8))
       now = { second, expiresIn, ...momentOf(target, keys, today, date, expiresIn, headers.names) }
     }
-    const { after, before } = query === undefined ? now : around(now.parameters, query)
+    const { after, before } = query === undefined ? now : around([...now.parameters, ...encoded(query)])
     const canonicalRequest = `${method}\n${path}\n${before}${after}\n${headers.lines}\n${headers.names}\nUNSIGNED-PAYLOAD`
     const signature = hmac(now.key, now.toSign + hash("sha256", canonicalRequest, "hex")).digest("hex")
     return `${target.protocol}//${target.host}${path}?${before}&X-Amz-Signature=${signature}${after}`
@@ -70,7 +70,8 @@ export const signingKey = (secretAccessKey: string, date: string, region: string
 }
 
 /** Percent-encodes a path, segment by segment, as AWS does: everything but RFC 3986's unreserved characters. */
-export const encodePath = (path: string): string => path.split("/").map(encode).join("/")
+export const encodePath = (path: string): string =>
+  /^[\w.~/-]*$/.test(path) ? path : path.split("/").map(encode).join("/")
 
 /** A query string in the order of its names, encoded likewise. */
 export const encodeQuery = (parameters: Readonly<Record<string, string>>): string =>
@@ -80,7 +81,12 @@ export const encodeQuery = (parameters: Readonly<Record<string, string>>): strin
     .join("&")
 
 const encode = (text: string): string =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+  unreserved.test(text)
+    ? text
+    : encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+
+/** Most names and values are their own encoding. */
+const unreserved = /^[\w.~-]*$/
 
 const hmac = (key: KeyObject, text: string) => createHmac("sha256", key).update(text)
 
@@ -102,7 +108,7 @@ interface Moment extends Query {
   readonly second: number
   readonly expiresIn: number
   readonly key: KeyObject
-  readonly parameters: Parameters
+  readonly parameters: Encoded
   /** The string to sign, up to the hash of the canonical request. */
   readonly toSign: string
 }
@@ -126,15 +132,26 @@ const momentOf = (target: Target, keys: Keys, { key, scope }: Day, date: string,
     ...(token === "" ? {} : { "X-Amz-Security-Token": token }),
     "X-Amz-SignedHeaders": names
   }
-  return { key, parameters, ...around(parameters, {}), toSign: `AWS4-HMAC-SHA256\n${date}\n${scope}\n` }
+  const sorted = encoded(parameters)
+  return { key, parameters: sorted, ...around(sorted), toSign: `AWS4-HMAC-SHA256\n${date}\n${scope}\n` }
 }
 
-const around = (parameters: Parameters, more: Parameters): Query => {
-  const all = { ...parameters, ...more }
-  const [before, after]: [Record<string, string>, Record<string, string>] = [{}, {}]
-  for (const [name, value] of Object.entries(all)) (name < "X-Amz-Signature" ? before : after)[name] = value
-  return { before: encodeQuery(before), after: `&${encodeQuery(after)}` }
+/** Parameters with their names, which they are sorted by, and as they stand in a query. */
+type Encoded = ReadonlyArray<{ readonly name: string; readonly text: string }>
+
+const encoded = (parameters: Parameters): Encoded =>
+  Object.keys(parameters).map((name) => ({ name, text: `${encode(name)}=${encode(parameters[name]!)}` }))
+
+const around = (parameters: Encoded): Query => {
+  let [before, after] = ["", ""]
+  for (const { name, text } of parameters.toSorted(byName)) {
+    if (name < "X-Amz-Signature") before += before === "" ? text : `&${text}`
+    else after += `&${text}`
+  }
+  return { before, after }
 }
+
+const byName = (a: { readonly name: string }, b: { readonly name: string }) => (a.name < b.name ? -1 : 1)
 
 /** Canonical headers: sorted lines, and the list of their names. */
 const signedHeaders = ({ headers, host }: Target) => {
