@@ -58,6 +58,7 @@ export class Executor extends Context.Service<
       const listening = yield* Listening
       const softStop = yield* SoftStop
       const workers = new Map(config.workers.map((worker) => [worker.kind, worker]))
+      const preparing = config.workers.flatMap(({ kind, prepare }) => (prepare === undefined ? [] : { kind, prepare }))
 
       // The jobs' own scope is closed last and not awaited: a worker that cannot be interrupted holds up no stop.
       const jobs = yield* Scope.make()
@@ -148,9 +149,17 @@ export class Executor extends Context.Service<
             if (cancelled.has(job.id)) because(job, "cancel")
             return start(job)
           }
-          return Effect.tap(claim, (claimed) => Effect.forEach(claimed, startUnlessCancelled, { discard: true })).pipe(
-            Effect.ensuring(Effect.sync(() => (cancelledMeanwhile = undefined)))
-          )
+          const startAll = (some: ReadonlyArray<Job>) => Effect.forEach(some, startUnlessCancelled, { discard: true })
+          return Effect.tap(claim, (claimed) => {
+            if (preparing.length === 0) return startAll(claimed)
+            const atOnce = claimed.filter(({ kind }) => workers.get(kind)?.prepare === undefined)
+            const prepared = Effect.forEach(preparing, ({ kind, prepare }) => {
+              const ofKind = claimed.filter((job) => job.kind === kind)
+              if (ofKind.length === 0) return Effect.void
+              return Effect.andThen(Effect.exit(Effect.raceFirst(prepare(ofKind), softStop.over)), startAll(ofKind))
+            })
+            return Effect.andThen(startAll(atOnce), prepared)
+          }).pipe(Effect.ensuring(Effect.sync(() => (cancelledMeanwhile = undefined))))
         })
 
       // 3. Stop: running jobs have the soft-stop time; what is left is interrupted and so given back.

@@ -72,6 +72,11 @@ export interface Worker {
    * failure, and any defect, is a failed attempt that is tried again later.
    */
   readonly work: (job: Job) => Effect.Effect<Result, unknown>
+  /**
+   * Reads what attempts need, for all jobs of a claim in one go, before these attempts begin; `work` is then given the
+   * same objects. It must not fail, and should not take long: it holds up the next claim, and no timeout counts for it.
+   */
+  readonly prepare?: (jobs: ReadonlyArray<Job>) => Effect.Effect<void>
   /** Whether jobs of this kind could be worked now; while it is false none are claimed. */
   readonly ready: Effect.Effect<boolean>
   readonly effect?: RowEffect

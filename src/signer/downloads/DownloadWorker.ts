@@ -2,14 +2,15 @@
  * Answers download requests: a URL for each file that was asked for, which says how a browser shall treat the file.
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Results from "effect/Result"
-import { type Job, JobCancel, JobDiscard, type Result, type Worker } from "../../river/index.ts"
+import { type Job, JobCancel, JobDiscard, type JobSnooze, type Result, type Worker } from "../../river/index.ts"
 import { Credentials } from "../s3/Credentials.ts"
 import * as Destination from "../s3/Destination.ts"
-import { Presigner } from "../s3/Presigner.ts"
+import type { UnusableRequest } from "../requests/UnusableRequest.ts"
+import { type PresignError, Presigner } from "../s3/Presigner.ts"
 import { signInAttempt } from "../s3/SignInAttempt.ts"
 import * as ContentDisposition from "./ContentDisposition.ts"
 import * as DownloadRequests from "./DownloadRequests.ts"
@@ -20,6 +21,8 @@ import * as S3PresignDownload from "./S3PresignDownload.ts"
 
 /** What becomes of one file; `answers` has one for each, in the order of the files. */
 type Answer = { readonly url: Redacted.Redacted; readonly expiresAt: number } | { readonly error: string }
+
+type Failure = JobCancel | JobDiscard | JobSnooze | PresignError | UnusableRequest
 
 /** The worker; its jobs are claimed only while there are credentials to sign with. */
 export const make = Effect.fnUntraced(function* (options: {
@@ -33,7 +36,7 @@ export const make = Effect.fnUntraced(function* (options: {
 }) {
   const { available } = yield* Credentials
   const { presignDownload } = yield* Presigner
-  const lookup = yield* RequestLookup.make({ schema: options.schema, within: Duration.times(options.timeout, 0.5) })
+  const { read, requestOf } = yield* RequestLookup.make(options.schema)
   const effect = DownloadRequests.effect(options.schema)
   const destinationOf = Destination.ofFile(options.destinations)
 
@@ -55,18 +58,22 @@ export const make = Effect.fnUntraced(function* (options: {
     })
   const sign = options.traced ? answerInSpan : answerAll
 
-  const work = (job: Job): Effect.Effect<Result, unknown> => {
-    const id = S3PresignDownload.parse(job.args)
-    if (Results.isFailure(id)) return new JobDiscard({ message: id.failure.message })
-    return Effect.flatMap(lookup(id.success), (request): Effect.Effect<Result, unknown> => {
+  const work = (job: Job): Effect.Effect<Result, unknown> =>
+    Effect.flatMap(requestOf(job), (request): Effect.Effect<Result, Failure> => {
       if (request === undefined) return new JobCancel({ message: effect.missing })
       const files = RecordedFile.parseAll(request.files)
-      if (Results.isFailure(files)) return new JobDiscard({ message: files.failure.message })
+      if (Results.isFailure(files)) return Effect.fail(files.failure)
       return Effect.flatMap(signInAttempt(sign(files.success, request.inline)), resultOf)
-    })
-  }
+    }).pipe(Effect.catchTag("UnusableRequest", ({ message }) => new JobDiscard({ message })))
 
-  const worker: Worker = { kind: S3PresignDownload.kind, timeout: options.timeout, work, ready: available, effect }
+  const worker: Worker = {
+    kind: S3PresignDownload.kind,
+    timeout: options.timeout,
+    prepare: read,
+    work,
+    ready: available,
+    effect
+  }
   return worker
 })
 
