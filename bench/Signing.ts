@@ -9,7 +9,7 @@ import { performance } from "node:perf_hooks"
 import { s3Settings } from "../src/settings/S3Settings.ts"
 import * as ContentDisposition from "../src/signer/downloads/ContentDisposition.ts"
 import * as MediaType from "../src/signer/downloads/MediaType.ts"
-import { Credentials } from "../src/signer/s3/Credentials.ts"
+import { Credentials } from "../src/signer/credentials/Credentials.ts"
 import { Presigner } from "../src/signer/s3/Presigner.ts"
 import { staticKeys } from "./Worker.ts"
 

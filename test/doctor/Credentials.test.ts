@@ -6,7 +6,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as CredentialsCheck from "../../src/doctor/s3/CredentialsCheck.ts"
 import * as Settings from "../../src/settings/Settings.ts"
-import { type Chain, type Found, LookFailed } from "../../src/signer/s3/CredentialChain.ts"
+import { type Chain, type Found, LookFailed } from "../../src/signer/credentials/CredentialChain.ts"
 import { examine, fake, settingsFor, type Environment } from "./support.ts"
 
 const minutes = 60_000

@@ -9,7 +9,7 @@ import * as Doctor from "../../src/doctor/Doctor.ts"
 import { redacted, type Report, toJson, toText } from "../../src/doctor/Finding.ts"
 import { makeRedaction } from "../../src/Redaction.ts"
 import * as Settings from "../../src/settings/Settings.ts"
-import type { Chain } from "../../src/signer/s3/CredentialChain.ts"
+import type { Chain } from "../../src/signer/credentials/CredentialChain.ts"
 import { type FakeS3, type Respond, site, startFakeS3 } from "./FakeS3.ts"
 
 export type Environment = Readonly<Record<string, string>>

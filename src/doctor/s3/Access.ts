@@ -2,7 +2,7 @@
  * The access key that the checks sign with, as far as a person needs to know it.
  */
 import * as Redacted from "effect/Redacted"
-import type { AccessKey } from "../../signer/s3/AccessKey.ts"
+import type { AccessKey } from "../../signer/credentials/AccessKey.ts"
 
 export interface Access {
   readonly key: AccessKey

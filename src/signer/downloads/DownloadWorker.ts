@@ -2,16 +2,15 @@
  * Answers download requests: a URL for each file that was asked for, which says how a browser shall treat the file.
  */
 import * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Results from "effect/Result"
 import { type Job, JobCancel, JobDiscard, type JobSnooze, type Result, type Worker } from "../../river/index.ts"
-import { Credentials } from "../s3/Credentials.ts"
+import { Credentials } from "../credentials/Credentials.ts"
 import * as Destination from "../s3/Destination.ts"
 import type { UnusableRequest } from "../requests/UnusableRequest.ts"
 import { type PresignError, Presigner } from "../s3/Presigner.ts"
-import { signInAttempt } from "../s3/SignInAttempt.ts"
+import { signInAttempt, type SigningOptions } from "../s3/SignInAttempt.ts"
 import * as ContentDisposition from "./ContentDisposition.ts"
 import * as DownloadRequests from "./DownloadRequests.ts"
 import * as MediaType from "./MediaType.ts"
@@ -25,15 +24,7 @@ type Answer = { readonly url: Redacted.Redacted; readonly expiresAt: number } | 
 type Failure = JobCancel | JobDiscard | JobSnooze | PresignError | UnusableRequest
 
 /** The worker; its jobs are claimed only while there are credentials to sign with. */
-export const make = Effect.fnUntraced(function* (options: {
-  /** The schema of `file_download_requests`. */
-  readonly schema: string
-  readonly destinations: Destination.Destinations
-  /** How long an attempt may take. */
-  readonly timeout: Duration.Duration
-  /** Whether attempts are traced: then signing is a span of its own. */
-  readonly traced: boolean
-}) {
+export const make = Effect.fnUntraced(function* (options: SigningOptions) {
   const { available } = yield* Credentials
   const { presignDownload } = yield* Presigner
   const { read, requestOf } = yield* RequestLookup.make(options.schema)

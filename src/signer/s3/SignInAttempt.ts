@@ -5,8 +5,20 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { JobSnooze } from "../../river/index.ts"
-import type { CredentialsUnavailable } from "./Credentials.ts"
+import type { CredentialsUnavailable } from "../credentials/Credentials.ts"
+import type { Destinations } from "./Destination.ts"
 import type { PresignError } from "./Presigner.ts"
+
+/** What the workers of both kinds are told. */
+export interface SigningOptions {
+  /** The schema of the request tables. */
+  readonly schema: string
+  readonly destinations: Destinations
+  /** How long an attempt may take. */
+  readonly timeout: Duration.Duration
+  /** Whether attempts are traced: then signing is a span of its own. */
+  readonly traced: boolean
+}
 
 /** At once, then after 50, 100, 200 and 400 ms. */
 const tries = { schedule: Schedule.exponential("50 millis"), times: 4 }

@@ -2,13 +2,12 @@
  * Answers upload requests: a job's args become a file id, a key and a URL to upload to.
  */
 import * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Results from "effect/Result"
 import { type Job, JobDiscard, type JobSnooze, type Result, type Worker } from "../../river/index.ts"
-import { Credentials } from "../s3/Credentials.ts"
+import { Credentials } from "../credentials/Credentials.ts"
 import * as Destination from "../s3/Destination.ts"
-import { signInAttempt } from "../s3/SignInAttempt.ts"
+import { signInAttempt, type SigningOptions } from "../s3/SignInAttempt.ts"
 import * as FileId from "./FileId.ts"
 import * as ObjectKey from "./ObjectKey.ts"
 import { Presigner, type PresignError } from "../s3/Presigner.ts"
@@ -17,15 +16,7 @@ import type { UnusableRequest } from "../requests/UnusableRequest.ts"
 import * as UploadRequests from "./UploadRequests.ts"
 
 /** The worker; its jobs are claimed only while there are credentials to sign with. */
-export const make = Effect.fnUntraced(function* (options: {
-  /** The schema of `file_upload_requests`. */
-  readonly schema: string
-  readonly destinations: Destination.Destinations
-  /** How long an attempt may take. */
-  readonly timeout: Duration.Duration
-  /** Whether attempts are traced: then signing is a span of its own. */
-  readonly traced: boolean
-}) {
+export const make = Effect.fnUntraced(function* (options: SigningOptions) {
   const { available } = yield* Credentials
   const { presignUpload } = yield* Presigner
 

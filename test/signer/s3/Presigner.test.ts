@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { execFile } from "node:child_process"
 import { inspect, promisify } from "node:util"
-import { type AccessKey, Credentials, CredentialsUnavailable } from "../../../src/signer/s3/Credentials.ts"
+import { type AccessKey, Credentials, CredentialsUnavailable } from "../../../src/signer/credentials/Credentials.ts"
 import type { Destination } from "../../../src/signer/s3/Destination.ts"
 import * as Endpoint from "../../../src/signer/s3/Endpoint.ts"
 import { noPrefix, type ObjectKey } from "../../../src/signer/uploads/ObjectKey.ts"
@@ -252,7 +252,7 @@ const loaded = async (presigner: string) => {
     } })
     const Effect = await import("effect/Effect"), Layer = await import("effect/Layer")
     const Redacted = await import("effect/Redacted"), Duration = await import("effect/Duration")
-    const { Credentials } = await import("./src/signer/s3/Credentials.ts")
+    const { Credentials } = await import("./src/signer/credentials/Credentials.ts")
     const { Presigner } = await import("./src/signer/s3/Presigner.ts")
     const Result = await import("effect/Result"), Endpoint = await import("./src/signer/s3/Endpoint.ts")
     const endpoint = Result.getOrThrow(Endpoint.parse("http://s3.example"))

@@ -9,9 +9,9 @@ import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { type Chain, type Found, LookFailed } from "../../../src/signer/s3/CredentialChain.ts"
-import { longestPause, refreshDelay } from "../../../src/signer/s3/CredentialRefresh.ts"
-import { type ChainOptions, Credentials, lifetimeLeft, skew } from "../../../src/signer/s3/Credentials.ts"
+import { type Chain, type Found, LookFailed } from "../../../src/signer/credentials/CredentialChain.ts"
+import { longestPause, refreshDelay } from "../../../src/signer/credentials/CredentialRefresh.ts"
+import { type ChainOptions, Credentials, lifetimeLeft, skew } from "../../../src/signer/credentials/Credentials.ts"
 
 const seconds = (count: number) => count * 1000
 const minutes = (count: number) => count * 60_000

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { promisify } from "node:util"
-import * as CredentialProcess from "../../../src/signer/s3/CredentialProcess.ts"
-import { interruptible } from "../../../src/signer/s3/Interruptible.ts"
+import * as CredentialProcess from "../../../src/signer/credentials/CredentialProcess.ts"
+import { interruptible } from "../../../src/signer/credentials/Interruptible.ts"
 
 const run = (command: string) => interruptible(() => promisify(CredentialProcess.run)(command))
 

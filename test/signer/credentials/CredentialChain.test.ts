@@ -9,7 +9,7 @@ import * as fs from "node:fs"
 import { Socket } from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
-import * as CredentialChain from "../../../src/signer/s3/CredentialChain.ts"
+import * as CredentialChain from "../../../src/signer/credentials/CredentialChain.ts"
 import {
   type CredentialServer,
   type Fault,

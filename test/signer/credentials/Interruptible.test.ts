@@ -9,8 +9,8 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import { startContainerEndpoint } from "../../support/CredentialServers.ts"
 import { until } from "../../support/until.ts"
-import * as CredentialProcess from "../../../src/signer/s3/CredentialProcess.ts"
-import { interruptible } from "../../../src/signer/s3/Interruptible.ts"
+import * as CredentialProcess from "../../../src/signer/credentials/CredentialProcess.ts"
+import { interruptible } from "../../../src/signer/credentials/Interruptible.ts"
 
 const silentServer = Effect.acquireRelease(
   Effect.promise(() => startContainerEndpoint()),

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { faultOf } from "../../../src/signer/s3/CredentialFault.ts"
+import { faultOf } from "../../../src/signer/credentials/CredentialFault.ts"
 
 const error = (message: string, fields: object = {}) => Object.assign(new Error(message), fields)
 

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as AccessKey from "../../../src/signer/s3/AccessKey.ts"
+import * as AccessKey from "../../../src/signer/credentials/AccessKey.ts"
 
 const good: AccessKey.Found = { accessKeyId: "ASIAGOOD", secretAccessKey: "canary/secret+=" }
 const made = (found: Partial<Record<keyof AccessKey.Found, unknown>>) =>
