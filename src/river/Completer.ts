@@ -14,10 +14,9 @@ import { identity } from "effect/Function"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Schedule from "effect/Schedule"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { ClientConfig } from "./ClientConfig.ts"
-import { Database } from "./Database.ts"
+import { contention, Database } from "./Database.ts"
 import * as ErrorText from "./ErrorText.ts"
 import type { Job } from "./Job.ts"
 import * as Outcome from "./Outcome.ts"
@@ -39,9 +38,6 @@ const busyNoted = 5000
 
 /** So many may wait for rows that somebody else holds before claiming stops. */
 const busyLimit = 10_000
-
-/** With the connection up, a deadlock or a lost race is tried again for this long before the batch is halved. */
-const contention = Schedule.exponential("10 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "2 seconds" }))
 
 /** After the soft stop: what in-flight statements still have, and what each of two last rounds has. */
 const grace = Duration.millis(500)

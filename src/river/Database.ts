@@ -20,6 +20,12 @@ export const backoff = Schedule.min([Schedule.exponential("100 millis"), Schedul
   Schedule.jittered
 )
 
+/** With the connection up, a deadlock or a lost race is tried again for this long. */
+export const contention = Schedule.exponential("10 millis").pipe(
+  Schedule.jittered,
+  Schedule.upTo({ duration: "2 seconds" })
+)
+
 /** Runs statements: against their deadline, and with one record of outages. */
 export interface Runner {
   /**

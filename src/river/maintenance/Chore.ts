@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { SqlError } from "effect/sql/SqlError"
-import { Database } from "../Database.ts"
+import { contention, Database } from "../Database.ts"
 import { describe, severity, type SqlFault } from "../SqlFault.ts"
 
 /** Rows that a chore changes in one statement. */
@@ -58,10 +58,13 @@ export const run = Effect.fnUntraced(function* (chore: Chore) {
     })
 
   const change = (statement: Effect.Effect<ReadonlyArray<Changed>, SqlError>, progress: Progress) =>
-    Effect.map(database.run(statement), ([row]) => {
-      const { count, more = count >= progress.limit } = row ?? { count: 0 }
-      return { ...progress, changed: progress.changed + count, more }
-    })
+    database.run(statement).pipe(
+      Effect.retry({ schedule: contention, while: (fault) => severity(fault) === "contention" }),
+      Effect.map(([row]) => {
+        const { count, more = count >= progress.limit } = row ?? { count: 0 }
+        return { ...progress, changed: progress.changed + count, more }
+      })
+    )
 
   const step = (progress: Progress) =>
     change(chore.batch(progress.limit, skip + progress.refused.length), progress).pipe(
