@@ -17,7 +17,7 @@ import * as Settings from "./settings/Settings.ts"
 import { work } from "./Work.ts"
 
 const workCommand = Command.make("work", {}, () => work).pipe(
-  Command.withDescription("Answer upload requests until told to stop; settings come from the environment")
+  Command.withDescription("Answer upload and download requests until told to stop; settings come from the environment")
 )
 
 const migrateCommand = Command.make(

@@ -1,5 +1,5 @@
 /**
- * The command `work`: the process that answers upload requests until it is told to stop.
+ * The command `work`: the process that answers requests until it is told to stop.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ import * as DownloadWorker from "./signer/downloads/DownloadWorker.ts"
 import * as Closer from "./signer/requests/Closer.ts"
 import { Credentials } from "./signer/credentials/Credentials.ts"
 import { Presigner } from "./signer/s3/Presigner.ts"
-import * as PresignWorker from "./signer/uploads/PresignWorker.ts"
+import * as UploadWorker from "./signer/uploads/UploadWorker.ts"
 import * as RequestRetention from "./signer/requests/RequestRetention.ts"
 import { TableCheck } from "./TableCheck.ts"
 import * as UploadRequests from "./signer/uploads/UploadRequests.ts"
@@ -68,7 +68,7 @@ const client = (
       const { downloads } = yield* TableCheck
       const { destinations } = s3
       const options = { schema: river.schema, timeout: river.jobTimeout, destinations, traced }
-      const workers = [yield* PresignWorker.make(options), ...(downloads ? [yield* DownloadWorker.make(options)] : [])]
+      const workers = [yield* UploadWorker.make(options), ...(downloads ? [yield* DownloadWorker.make(options)] : [])]
       return Client.layer(
         {
           ...river,

@@ -149,9 +149,10 @@ FOR EACH ROW EXECUTE FUNCTION :"schema".accept_file_download();
 
 -- statement
 
--- Takes away keys that are another file's: those with the id of another recorded file among their folders, as in
--- `issues/42/<its id>/original.png`. Whoever may record files says which keys they have; without this they could record
--- somebody else's, and ask for it. It sees all files, so it runs with its owner's rights, after the trigger above.
+-- Takes away keys that are another file's: of the folders that are the id of a recorded file, as in
+-- `issues/42/<the id>/original.png`, the last must be the file's own. Whoever may record files says which keys they have;
+-- without this they could record somebody else's, and ask for it. It sees all files, so it runs with its owner's rights,
+-- after the trigger above.
 CREATE FUNCTION :"schema".clear_file_download_keys() RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -161,13 +162,14 @@ BEGIN
   NEW.files := (
     SELECT jsonb_agg(
       CASE
-        WHEN EXISTS (
-          SELECT
-          FROM unnest(string_to_array(kept.file ->> 'key', '/')) AS part (folder)
-          JOIN :"schema".files AS other
-            ON other.id = CASE WHEN part.folder ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN part.folder::uuid END
-          WHERE other.id <> (kept.file ->> 'file_id')::uuid
-        )
+        WHEN (
+          SELECT recorded.id
+          FROM unnest(string_to_array(kept.file ->> 'key', '/')) WITH ORDINALITY AS part (folder, place)
+          JOIN :"schema".files AS recorded
+            ON recorded.id = CASE WHEN part.folder ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN part.folder::uuid END
+          ORDER BY part.place DESC
+          LIMIT 1
+        ) <> (kept.file ->> 'file_id')::uuid
         THEN jsonb_set(kept.file, '{key}', 'null')
         ELSE kept.file
       END

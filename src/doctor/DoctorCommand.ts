@@ -22,7 +22,7 @@ export const doctorCommand = Command.make(
     origin: Flag.String("origin").pipe(
       Flag.filterMap(
         (text) => Option.fromUndefinedOr(Origin.parse(text)),
-        (text) => `--origin is ${JSON.stringify(text)}; it should be an origin such as https://app.example`
+        () => "scheme, host and port alone, such as https://app.example"
       ),
       Flag.atLeast(0),
       Flag.withDescription(

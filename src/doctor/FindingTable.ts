@@ -26,7 +26,7 @@ const rows = {
   CREDENTIALS_MISSING: {
     severity: "error",
     meaning: "there are no credentials",
-    why: "Nothing can be signed: jobs wait, and requests stay open until they expire."
+    why: "Nothing can be signed: jobs wait, and requests stay open until there are some."
   },
   CREDENTIALS_SHORT_LIVED: {
     severity: "error",

@@ -1,5 +1,5 @@
 /**
- * The operator's own access key among the settings; without one, the AWS SDK's chain finds credentials.
+ * The operator's own access key among the settings; without one, credentials are looked for where the AWS SDK looks.
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"

@@ -48,7 +48,7 @@ const fields: { readonly [Name in Field]: Type.SettingType<NonNullable<Route[Nam
 
 const isEntityType = (text: string) => text.length <= 255 && parsePrefix(text) !== undefined && !text.includes("/")
 
-const routesShape = `a JSON object of entity types, each with an object of ${Type.alternatives(Object.keys(fields))}`
+const routesShape = `a JSON object of entity types, each with an object of ${Type.alternatives(Object.keys(fields))}, or @ and the name of a file that holds one`
 
 /** The routes, or all that is wrong with any of them. */
 export const parse = (found: Found | undefined): Checked<ReadonlyArray<Route>> =>

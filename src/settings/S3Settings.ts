@@ -16,7 +16,7 @@ import type { SettingName } from "./SettingTable.ts"
 import * as Type from "./SettingTypes.ts"
 
 export interface S3Settings {
-  /** Without them, the SDK's default chain finds credentials. */
+  /** Without them, credentials are looked for where the AWS SDK looks. */
   readonly keys: S3Keys | undefined
   readonly presigner: "native" | "sdk"
   readonly destinations: Destinations

@@ -27,12 +27,12 @@ const rows = {
     meaning: "the database for the listening session, past a transaction pooler; `off` polls only"
   },
   S3_ACCESS_KEY_ID: {
-    otherwise: "AWS's default credential chain",
+    otherwise: "looked for as the AWS SDK does",
     deprecated: "AWS_ACCESS_KEY_ID",
     meaning: "the access key, together with its secret key"
   },
   S3_SECRET_ACCESS_KEY: {
-    otherwise: "AWS's default credential chain",
+    otherwise: "looked for as the AWS SDK does",
     deprecated: "AWS_SECRET_ACCESS_KEY",
     meaning: "the secret key"
   },
@@ -105,8 +105,7 @@ const rows = {
   },
   REQUEST_RETENTION: {
     otherwise: "keep",
-    meaning:
-      "how long completed and failed upload requests are kept after they were made, 1s to 3650d; then they are deleted"
+    meaning: "how long completed and failed requests are kept after they were made, 1s to 3650d; then they are deleted"
   },
   LOG_LEVEL: { default: "info", meaning: "`trace`, `debug`, `info`, `warn` or `error`" },
   LOG_FORMAT: { otherwise: "pretty on a terminal, else json", meaning: "`pretty` or `json`" }

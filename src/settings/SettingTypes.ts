@@ -56,9 +56,10 @@ export const duration = (bounds: {
   readonly whole?: "seconds"
 }): SettingType<Duration.Duration> => {
   const [minimum, maximum] = [millisOf(bounds.minimum), millisOf(bounds.maximum)]
-  const what = bounds.whole === undefined ? "a duration" : "a duration in whole seconds"
+  const [what, such] =
+    bounds.whole === undefined ? ["a duration", "500ms, 10s"] : ["a duration in whole seconds", "10s"]
   return {
-    expected: `${what} from ${bounds.minimum} to ${bounds.maximum}, such as 500ms, 10s, 15m, 1h or 7d`,
+    expected: `${what} from ${bounds.minimum} to ${bounds.maximum}, such as ${such}, 15m, 1h or 7d`,
     decode: (text) => {
       const millis = millisOf(text)
       const whole = bounds.whole === undefined || millis % 1000 === 0

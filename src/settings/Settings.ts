@@ -20,7 +20,7 @@ export interface Settings extends LogSettings {
   readonly database: DatabaseSettings
   readonly s3: S3Settings
   readonly river: RiverSettings
-  /** How long ended upload requests are kept, from 1 second to 3650 days; for ever unless it is set. */
+  /** How long ended requests are kept, from 1 second to 3650 days; for ever unless it is set. */
   readonly requestRetention: Duration.Duration | undefined
 }
 

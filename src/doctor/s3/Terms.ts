@@ -1,7 +1,7 @@
 /**
  * The terms of an upload one by one, to find the one for which a store refuses it.
  */
-import type { UploadTerms } from "../../signer/s3/Destination.ts"
+import type { UploadTerms } from "../../signer/s3/UploadTerms.ts"
 import { type Finding, finding } from "../Finding.ts"
 import type { Refusal } from "./Http.ts"
 import * as Refusals from "./Refusals.ts"

@@ -140,12 +140,12 @@ const wrongTime = (
   if (key.expiration === undefined) return kind === "service" ? "the answer does not say when its keys end" : undefined
   if (key.expiration <= now) return `its keys ended at ${instant(key.expiration)}`
   return AccessKey.millisLeft(key, now) < Duration.toMillis(minimumLifetime)
-    ? `its keys end at ${instant(key.expiration)}, too soon for URLs of ${Duration.format(minimumLifetime)}`
+    ? `its keys end at ${instant(key.expiration)}, sooner than MIN_URL_LIFETIME (${Duration.format(minimumLifetime)}) allows`
     : undefined
 }
 
 /** Where a key is from and until when it is good, for people. */
-export const sourceAndEnd = ({ key, source }: Held): string =>
+const sourceAndEnd = ({ key, source }: Held): string =>
   key.expiration === undefined ? source : `${source}, until ${instant(key.expiration)}`
 
 const lasting = (time: number): string => (time === Infinity ? "are kept" : `can be used until ${instant(time)}`)

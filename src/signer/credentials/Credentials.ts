@@ -12,7 +12,7 @@ import { type AccessKey, millisLeft } from "./AccessKey.ts"
 import * as CredentialChain from "./CredentialChain.ts"
 import { type Kept, keepFresh } from "./CredentialRefresh.ts"
 
-export { type AccessKey, lifetimeLeft, skew } from "./AccessKey.ts"
+export { type AccessKey, lifetimeLeft } from "./AccessKey.ts"
 
 /** There is no access key at the moment; later there may be. */
 export class CredentialsUnavailable extends Schema.TaggedError<CredentialsUnavailable>()("CredentialsUnavailable", {}) {

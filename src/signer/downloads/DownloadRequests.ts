@@ -5,8 +5,7 @@ import type * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { quoteIdentifier, type RowEffect } from "../../river/index.ts"
-import type { RequestTable } from "../requests/RequestTable.ts"
-import * as UploadRequests from "../uploads/UploadRequests.ts"
+import { byRequestId, type RequestTable } from "../requests/RequestTable.ts"
 import { kind } from "./S3PresignDownload.ts"
 
 /** A schema's request table, quoted. */
@@ -29,17 +28,11 @@ export const downloadRequestGetMany = (
   sql<DownloadRequest>`
     select id::text, files, inline from ${sql.literal(table(schema))} where id = any(${ids}::uuid[])`
 
-export const requests: RequestTable = {
-  ...UploadRequests.requests,
-  asks: "download",
-  kind,
-  table,
-  openStatuses: ["pending"]
-}
+export const requests: RequestTable = { asks: "download", kind, table, openStatuses: ["pending"] }
 
 /** As with uploads: a completed request is never written again, a failed one is answered when its job is retried. */
 export const effect = (schema: string): RowEffect => ({
-  ...UploadRequests.effect(schema),
+  ...byRequestId,
   table: table(schema),
   columns: { answers: "jsonb", expires_at: "timestamptz" },
   missing: "the download request of this job does not exist (any more)",

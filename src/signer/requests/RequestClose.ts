@@ -5,7 +5,7 @@ import type * as Effect from "effect/Effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { quoteIdentifier } from "../../river/index.ts"
-import { isOpen, isOpenByStatus, type RequestTable } from "./RequestTable.ts"
+import { isOpen, isOpenByStatus, requestId, type RequestTable } from "./RequestTable.ts"
 
 /** A place in the order in which jobs ended: the time as PostgreSQL writes it, then the id. */
 export interface EndedJob {
@@ -52,7 +52,7 @@ export const requestClose = (
   requestTable: RequestTable,
   options: { readonly queue: string; readonly schema: string }
 ) => {
-  const { asks, kind, requestId, table } = requestTable
+  const { asks, kind, table } = requestTable
   const requests = table(options.schema)
   const jobs = `${quoteIdentifier(options.schema)}.river_job`
   const open = isOpen(requestTable)

@@ -6,6 +6,7 @@
 import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type { Prefix } from "../uploads/ObjectKey.ts"
+import type { UploadTerms } from "./UploadTerms.ts"
 import * as Address from "./Address.ts"
 import type { Endpoint } from "./Endpoint.ts"
 
@@ -23,14 +24,6 @@ export interface Destination {
   readonly uploadLifetime: Duration.Duration
   /** What an upload URL signs besides; see `UploadTerms.ts`. */
   readonly terms: UploadTerms
-}
-
-/** What is signed into the upload URLs of a destination. */
-export interface UploadTerms {
-  /** Headers that the client must send just so; names in lower case. */
-  readonly headers: Readonly<Record<string, string>>
-  /** Parameters that the URL carries itself. */
-  readonly query: Readonly<Record<string, string>>
 }
 
 export interface Destinations {

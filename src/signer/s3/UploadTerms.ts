@@ -4,7 +4,13 @@
  * A header that is signed binds: the client must send it, just so. A parameter in the query asks nothing of the client;
  * whether it counts is for the store to say.
  */
-import type { UploadTerms } from "./Destination.ts"
+/** What is signed into the upload URLs of a destination. */
+export interface UploadTerms {
+  /** Headers that the client must send just so; names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Parameters that the URL carries itself. */
+  readonly query: Readonly<Record<string, string>>
+}
 
 /** S3's canned ACLs for objects. */
 export const cannedAcls = [

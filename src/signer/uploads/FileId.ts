@@ -3,29 +3,13 @@
  * file the same id, and so the same key.
  */
 import type * as Brand from "effect/Brand"
-import * as Result from "effect/Result"
 import { hash } from "node:crypto"
-import { shown, UnusableRequest } from "../requests/UnusableRequest.ts"
+import type { RequestId } from "../requests/RequestId.ts"
 
 /** A version-7 UUID in lower case. */
 export type FileId = string & Brand.Brand<"FileId">
 
-/** The id of a row of `file_upload_requests`: a UUID of any version, in lower case. */
-export type RequestId = string & Brand.Brand<"RequestId">
-
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const version7 = /^.{14}7.{4}[89ab]/
-
-/** Whether the text is a UUID in the form that PostgreSQL prints, in either case. */
-export const isUuid = (text: string): boolean => uuid.test(text)
-
-/** Reads a request's id from a job's args. */
-export const parseRequestId = (text: string): Result.Result<RequestId, UnusableRequest> =>
-  isUuid(text)
-    ? Result.succeed(text.toLowerCase() as RequestId)
-    : Result.fail(
-        new UnusableRequest({ field: "request_id", message: `request_id ${shown(text)} is not the UUID of a request` })
-      )
 
 /** Parts what is hashed here from any other use of a request's id. Another text is another id for every open request. */
 const domain = "s3-signer file_id 1:"

@@ -11,7 +11,8 @@ import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { type Chain, type Found, LookFailed } from "../../../src/signer/credentials/CredentialChain.ts"
 import { longestPause, refreshDelay } from "../../../src/signer/credentials/CredentialRefresh.ts"
-import { type ChainOptions, Credentials, lifetimeLeft, skew } from "../../../src/signer/credentials/Credentials.ts"
+import { type ChainOptions, Credentials, lifetimeLeft } from "../../../src/signer/credentials/Credentials.ts"
+import { skew } from "../../../src/signer/credentials/AccessKey.ts"
 
 const seconds = (count: number) => count * 1000
 const minutes = (count: number) => count * 60_000
@@ -300,7 +301,7 @@ describe("Credentials", () => {
       assert.deepStrictEqual(fake.lines, [
         `Info AWS credentials found: the fake, until ${iso(hours(1))}`,
         "Warn no usable AWS credentials, nothing can be signed: " +
-          `the fake: its keys end at ${iso(hours(1))}, too soon for URLs of 2m`
+          `the fake: its keys end at ${iso(hours(1))}, sooner than MIN_URL_LIFETIME (2m) allows`
       ])
     })
   )
@@ -412,7 +413,7 @@ describe("Credentials", () => {
       )
     )
     it.effect("does not use keys that end too soon", () =>
-      lie(keys("A", minutes(2)), `its keys end at ${iso(minutes(2))}, too soon for URLs of 2m`)
+      lie(keys("A", minutes(2)), `its keys end at ${iso(minutes(2))}, sooner than MIN_URL_LIFETIME (2m) allows`)
     )
     it.effect("does not use half of a key, or one with a line end", () =>
       Effect.gen(function* () {

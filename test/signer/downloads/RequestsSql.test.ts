@@ -298,7 +298,7 @@ describe("request_download_urls", () => {
   )
 
   onEmpty(
-    "keeps no key with the id of another recorded file among its folders; others are as on record",
+    "keeps no key whose last folder with a recorded file's id is of another file; others are as on record",
     Effect.gen(function* () {
       const sql = yield* SqlClient
       yield* makeDownloads("0.39.0")
@@ -312,12 +312,14 @@ describe("request_download_urls", () => {
         `x\n/${victim}//original.png`,
         // The caller's own id beside it.
         `${fileId(7)}/${victim}/original.png`,
-        `reports/1/${victim}/${fileId(8)}`
+        `${victim}/${fileId(8)}/${victim}/original.png`
       ]
       const ours = [
         `a b/..c/${fileId(9)}/.bashrc`,
         `reports/${nobody}/${fileId(10)}/original.png`,
-        `reports/1/${fileId(11)}/${victim}.png`,
+        // A file of a file.
+        `attachment/${victim}/${fileId(11)}/original.pdf`,
+        `reports/1/${fileId(12)}/${victim}.png`,
         `tenants/${nobody}/report.pdf`,
         "taken-over/1.png",
         `taken-over/x${victim}/1.png`,

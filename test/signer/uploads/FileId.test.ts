@@ -2,10 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { createHash } from "node:crypto"
+import * as RequestId from "../../../src/signer/requests/RequestId.ts"
 import * as FileId from "../../../src/signer/uploads/FileId.ts"
 import { instant, text, uuid, uuidV7 } from "../arbitraries.ts"
 
-const requestId = (id: string) => Result.getOrThrow(FileId.parseRequestId(id))
+const requestId = (id: string) => Result.getOrThrow(RequestId.parse(id))
 const isV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const timeOf = (id: string) => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 
@@ -80,13 +81,13 @@ describe("FileId", () => {
 
   it.effect.prop("accepts UUIDs as PostgreSQL prints them", [uuid], ([id]) =>
     Effect.sync(() =>
-      assert.deepStrictEqual(FileId.parseRequestId(id), Result.succeed(id.toLowerCase() as FileId.RequestId))
+      assert.deepStrictEqual(RequestId.parse(id), Result.succeed(id.toLowerCase() as RequestId.RequestId))
     )
   )
 
   it.effect.prop("refuses anything else by name, in one readable line", [text], ([id]) =>
     Effect.sync(() => {
-      const { field, message } = Result.getOrThrow(Result.flip(FileId.parseRequestId(id)))
+      const { field, message } = Result.getOrThrow(Result.flip(RequestId.parse(id)))
 
       assert.strictEqual(field, "request_id")
       assert.match(message, /^request_id ".*" is not the UUID of a request$/)
@@ -104,7 +105,7 @@ describe("FileId", () => {
       `urn:uuid:${id}`,
       id.replace("a", "g")
     ]) {
-      assert.isFalse(FileId.isUuid(other), other)
+      assert.isFalse(RequestId.isUuid(other), other)
     }
   })
 })

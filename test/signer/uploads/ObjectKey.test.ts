@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as RequestId from "../../../src/signer/requests/RequestId.ts"
 import * as FileId from "../../../src/signer/uploads/FileId.ts"
 import * as ObjectKey from "../../../src/signer/uploads/ObjectKey.ts"
 import { instant, text, uuid } from "../arbitraries.ts"
 
-const requestId = (id: string) => Result.getOrThrow(FileId.parseRequestId(id))
+const requestId = (id: string) => Result.getOrThrow(RequestId.parse(id))
 const file_id = FileId.make(requestId("0192f0c1-2345-7abc-8def-0123456789ab"), 0)
 
 const keyOf = (parts: Partial<ObjectKey.Parts>) =>

@@ -6,8 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { JobSnooze } from "../../river/index.ts"
 import type { CredentialsUnavailable } from "../credentials/Credentials.ts"
-import type { Destinations } from "./Destination.ts"
-import type { PresignError } from "./Presigner.ts"
+import type { Destinations } from "../s3/Destination.ts"
+import type { PresignError } from "../s3/Presigner.ts"
 
 /** What the workers of both kinds are told. */
 export interface SigningOptions {

@@ -7,7 +7,8 @@ import * as Results from "effect/Result"
 import { type Job, JobDiscard, type JobSnooze, type Result, type Worker } from "../../river/index.ts"
 import { Credentials } from "../credentials/Credentials.ts"
 import * as Destination from "../s3/Destination.ts"
-import { signInAttempt, type SigningOptions } from "../s3/SignInAttempt.ts"
+import { signInAttempt, type SigningOptions } from "../requests/SignInAttempt.ts"
+import * as RequestId from "../requests/RequestId.ts"
 import * as FileId from "./FileId.ts"
 import * as ObjectKey from "./ObjectKey.ts"
 import { Presigner, type PresignError } from "../s3/Presigner.ts"
@@ -59,7 +60,7 @@ const uploadOf = (
   destinations: Destination.Destinations
 ): Results.Result<Upload, UnusableRequest> =>
   Results.flatMap(S3Presign.parse(job.args), (args) =>
-    Results.flatMap(FileId.parseRequestId(args.request_id), (requestId) => {
+    Results.flatMap(RequestId.parse(args.request_id), (requestId) => {
       const file_id = FileId.make(requestId, job.created_at.getTime())
       const destination = Destination.ofUpload(destinations, args.entity_type)
       return Results.map(ObjectKey.make({ ...args, file_id }, destination.prefix), (key) => ({
